@@ -215,12 +215,31 @@ hdl_status hdl_encode(hdl_plan *plan, const float *weights, const hdl_data *data
 /* Philox4x32-10 (Salmon et al. 2011): out [n] = words first .. first+n of the stream keyed by (seed, a, b, c). */
 void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n, uint32_t *out);
 
+/* A matrix [n, I] of float, or where it is wide of double, whose rows and columns are so many bytes apart. */
+typedef struct {
+  const void *at;
+  int32_t wide;
+  int64_t n, I;
+  ptrdiff_t row, column;
+} hdl_matrix;
+
+/* Lays a matrix in rows out [n, I], rounded to float32, unless out is NULL; tells whether all of it is finite there. */
+int32_t hdl_rows(const hdl_matrix *x, float *out);
+
 /* Joins arrays [n] along a tree in one pass over them: out [n]. The program is in postfix order: an entry of 0 or more
  * takes the input of that number, -1 joins the last two, a before b, to a + (b - a) share with the joint's next share,
  * or to a + b where shares is NULL. Each operation is rounded to float32, so the result is the same on every machine.
  */
 hdl_status hdl_join(int32_t inputs, const float *const *in, int32_t steps, const int32_t *program, const float *shares,
                     int64_t n, float *out);
+
+/* Bytes of a core's caches, which decide how the work of plans that are made is cut, and no result. Others than those
+   of this machine are for tests; 0 leaves one as it is. */
+typedef struct {
+  size_t l1, l2;
+} hdl_caches;
+hdl_caches hdl_find_caches(void);
+void hdl_set_caches(size_t l1, size_t l2);
 
 /* Best speed of multiply-adds in registers on that many threads just now (about 20 ms): what benchmarks divide by. */
 double hdl_peak_gflops(int32_t threads, hdl_isa isa);

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import sys
 
+from hdl import quick
+
 
 def main() -> None:
     """Run the command line, or send it to the session that it names, and exit with its status."""
+    quick.begin()
     if any(word.partition("=")[0] == "--session" for word in sys.argv[2:]) and sys.argv[1] != "session":
         from hdl.errors import HdlError
         from hdl.session import client
@@ -23,6 +26,11 @@ def main() -> None:
             except KeyboardInterrupt:
                 print("hdl: error: interrupted", file=sys.stderr)
                 sys.exit(130)
+    if any(word in ("yarn", "--runner=yarn") for word in sys.argv[2:]):
+        from hdl.yarn.client import connection
+
+        if connection.asked_for(sys.argv[1:]):
+            connection.warm()  # Java starts meanwhile
     from hdl import cli
 
     cli.main()

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hdl.arrow import pa, pc
 from hdl.data import Block, Options, Schema, Source, open_source
 from hdl.data.block import joined
 from hdl.data.labels import MISSING_LABELS
 
 TABLES = ("csv", "parquet", "orc", "avro", "json")  # formats whose labels are a column
-Lost = tuple[NDArray[np.int64], pa.RecordBatch] | None
+Lost = tuple[NDArray[np.int64], Any] | None  # records that could not be read, and their columns
 GAP = 65536  # records without an answer that are made at a time
 
 

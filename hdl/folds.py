@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 from hdl import data, fs, strict_json
+from hdl.arrow import pa
 from hdl.data import Bad, Block, Options, Source
 from hdl.data.holdout import reading
 from hdl.data.labels import canonical

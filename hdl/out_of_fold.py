@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyarrow as pa
 
 from hdl import answers, data, evaluation
+from hdl.arrow import pa
 from hdl.data import Bad, Block, Options, weights
 from hdl.data.holdout import Folds
 from hdl.data.labels import as_array

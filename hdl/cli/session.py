@@ -11,13 +11,11 @@ import click
 
 from hdl import strict_json
 from hdl.cli.common import Command, DeviceName, Option, count, duration
-from hdl.cli.train import Memory
-from hdl.cli.yarn_flags import Duration
+from hdl.cli.yarn_flags import SECTION, Duration, Memory, container_options
 from hdl.errors import HdlError, SpecError
 
 IDLE = "30m"
 WORKERS = "Workers"
-SECTION = "YARN (--runner yarn)"
 LOCAL = ("memory",)  # flags of one runner's workers alone
 YARN = ("worker_memory", "worker_vcores", "master_memory", "queue", "node_label", "gather_timeout")
 
@@ -101,13 +99,7 @@ start.params[:0] = [
     Option(["--memory"], type=Memory(), metavar="SIZE", section=WORKERS,
            help="That decoded data may take in all local workers together; what was used longest ago goes first. On "
                 "YARN it is half of --worker-memory in each.  [default: half of this machine's]"),
-    Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=SECTION,
-           help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
-    Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=SECTION,
-           help="Processors of a worker's container.  [default: 1]"),
-    Option(["--master-memory"], type=Memory(), metavar="SIZE", section=SECTION,
-           help="Of the master's container.  [default: 1g]"),
-    Option(["--queue"], metavar="NAME", section=SECTION, help="YARN's queue; default: the cluster's own."),
+    *container_options(SECTION),
     Option(["--node-label"], metavar="NAME", section=SECTION, help="Run on nodes of this label only."),
     Option(["--gather-timeout"], type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", section=SECTION,
            help="Wait for all workers' containers, at the first command.  [default: 180]"),

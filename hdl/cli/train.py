@@ -75,18 +75,6 @@ def _run_options(command: click.Command) -> click.Command:
     return command
 
 
-class Memory(click.ParamType):
-    """An amount of memory, 2g or 1536m, as MiB."""
-
-    name = "memory"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mg])(?:i?b)?", str(value).strip().lower())
-        if isinstance(value, int) or not match:
-            self.fail(f"expected an amount like 2g or 1536m (given {value!r})", param, ctx)
-        return round(float(match[1]) * (1024 if match[2] == "g" else 1))
-
-
 class WorkerCount(click.ParamType):
     """A number of workers as (N, N), or the fewest and the most of them, A:B."""
 
@@ -106,15 +94,9 @@ def _yarn_options(command: click.Command) -> click.Command:
     """Add the flags of the YARN runner, which do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
     command.params[14:14] = [
-        Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=YARN,
-               help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
-        Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=YARN,
-               help="Processors of a worker's container.  [default: 1]"),
+        *yarn_flags.container_options(YARN),
         Option(["--worker-gpus"], type=click.IntRange(min=0), metavar="N", section=YARN,
                help="GPUs of a worker's container; default: 1 with --device cuda, else 0."),
-        Option(["--master-memory"], type=Memory(), metavar="SIZE", section=YARN,
-               help="Of the master's container.  [default: 1g]"),
-        Option(["--queue"], metavar="NAME", section=YARN, help="YARN's queue; default: the cluster's own."),
         Option(["--node-label"], metavar="NAME", section=YARN, help="Run on nodes of this label only."),
         Option(["--publish-every"], type=click.IntRange(min=0), metavar="ROUNDS", section=YARN,
                help="Rounds between two versions in TABLE; 0: as HDFS keeps up, at most one a second.  [default: 0]"),
@@ -215,11 +197,11 @@ def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str
             raise SpecError(f"{flags}: for --runner yarn only (given --runner {runner})")
         return {}
     if starts:
-        from hdl.yarn.client import client
+        from hdl.yarn.client import connection
         from hdl.yarn.resource_manager import java
 
         java.start()
-        client.warm()
+        connection.warm()
     return {(YARN_NAMES | FEWEST)[name]: value for name, value in given.items()}
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-
 from hdl import fs
+from hdl.arrow import pa
 from hdl.data.block import Bad
 from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten
@@ -19,17 +19,32 @@ from hdl.errors import DataError, Unavailable
 
 MAGIC = b"Obj\x01"
 _SYNC = 16
-DAMAGE = (EOFError, zlib.error, ValueError, IndexError, KeyError, TypeError, pa.ArrowException)
-NO_TYPE = pa.struct([])
-_PLAIN = {
-    "null": pa.null(), "boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(),
-    "double": pa.float64(), "bytes": pa.binary(), "string": pa.string(),
-}  # fmt: skip
-_LOGICAL = {
-    "date": pa.date32(), "time-millis": pa.time32("ms"), "time-micros": pa.time64("us"), "uuid": pa.string(),
-    "timestamp-millis": pa.timestamp("ms", "UTC"), "timestamp-micros": pa.timestamp("us", "UTC"),
-    "local-timestamp-millis": pa.timestamp("ms"), "local-timestamp-micros": pa.timestamp("us"),
-}  # fmt: skip
+DAMAGE = (EOFError, zlib.error, ValueError, IndexError, KeyError, TypeError)
+
+
+@cache
+def _no_type() -> pa.DataType:
+    """Return what stands for the type of a union of several types."""
+    return pa.struct([])
+
+
+@cache
+def _plain_types() -> dict[str, pa.DataType]:
+    """Return Arrow's types by Avro's names."""
+    return {
+        "null": pa.null(), "boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(),
+        "double": pa.float64(), "bytes": pa.binary(), "string": pa.string(),
+    }  # fmt: skip
+
+
+@cache
+def _logical_types() -> dict[str, pa.DataType]:
+    """Return Arrow's types by the names of Avro's logical ones."""
+    return {
+        "date": pa.date32(), "time-millis": pa.time32("ms"), "time-micros": pa.time64("us"), "uuid": pa.string(),
+        "timestamp-millis": pa.timestamp("ms", "UTC"), "timestamp-micros": pa.timestamp("us", "UTC"),
+        "local-timestamp-millis": pa.timestamp("ms"), "local-timestamp-micros": pa.timestamp("us"),
+    }  # fmt: skip
 
 
 def _fastavro() -> Any:
@@ -59,7 +74,7 @@ class Avro(Table):
             fields = schema["fields"]
             kinds = [_type(field["type"], named) for field in fields]
             for field, kind in zip(fields, kinds, strict=True):
-                if kind == NO_TYPE:
+                if kind == _no_type():
                     self.odd[field["name"]] = "a union of several types"
             cells = {cell.name: cell for cell in flatten([field["name"] for field in fields], kinds)}
             ids = [field.get("field-id") for field in fields]
@@ -184,20 +199,20 @@ def _long(handle: BinaryIO, end: bool = False) -> Any:
 
 
 def _type(schema: Any, named: dict[str, Any]) -> pa.DataType:
-    """Give the Arrow type of an Avro one; `NO_TYPE` of a union of several types, which no column can be."""
+    """Give the Arrow type of an Avro one; `_no_type()` of a union of several types, which no column can be."""
     if isinstance(schema, list):
         rest = [each for each in schema if each != "null"]
         return _type(rest[0], named) if len(rest) == 1 else _union(rest, named)
     if isinstance(schema, str):
-        return _PLAIN.get(schema) or _type(named.get(schema, "null"), named)
+        return _plain_types().get(schema) or _type(named.get(schema, "null"), named)
     kind, name = schema["type"], schema.get("name")
     if name:
         named[name] = named[".".join(filter(None, (schema.get("namespace"), name)))] = schema
     logical = schema.get("logicalType")
     if logical == "decimal" and schema.get("precision", 0) <= 38:
         return pa.decimal128(schema["precision"], schema.get("scale", 0))
-    if logical in _LOGICAL:
-        return _LOGICAL[logical]
+    if logical in _logical_types():
+        return _logical_types()[logical]
     if kind == "enum":
         return pa.string()
     if kind == "fixed":
@@ -208,12 +223,12 @@ def _type(schema: Any, named: dict[str, Any]) -> pa.DataType:
         return pa.map_(pa.string(), _type(schema["values"], named))
     if kind in ("record", "error"):
         parts = [(field["name"], _type(field["type"], named)) for field in schema["fields"]]
-        return pa.struct([(name, part) for name, part in parts if part != NO_TYPE])
-    return _type(kind, named) if not isinstance(kind, str) or kind in _PLAIN else NO_TYPE
+        return pa.struct([(name, part) for name, part in parts if part != _no_type()])
+    return _type(kind, named) if not isinstance(kind, str) or kind in _plain_types() else _no_type()
 
 
 def _union(kinds: list[Any], named: dict[str, Any]) -> pa.DataType:
-    """Give the type of a union of numbers, which is the widest; of others `NO_TYPE`."""
+    """Give the type of a union of numbers, which is the widest; of others `_no_type()`."""
     if {*map(str, kinds)} <= {"int", "long"}:
         return pa.int64()
-    return pa.float64() if {*map(str, kinds)} <= {"int", "long", "float", "double"} else NO_TYPE
+    return pa.float64() if {*map(str, kinds)} <= {"int", "long", "float", "double"} else _no_type()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.csr import Csr
 from hdl.data.tabular.frame import Frame
 from hdl.errors import DataError

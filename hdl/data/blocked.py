@@ -10,8 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-import pyarrow as pa
-
+from hdl.arrow import pa
 from hdl.data.varint import varint
 from hdl.errors import Unavailable
 

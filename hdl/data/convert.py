@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hdl import fs
+from hdl.arrow import pa, pq
 from hdl.data.base import FileSplit, Source, split_evenly
 from hdl.data.block import Bad, Block
 from hdl.data.csr import Csr

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
-
+from hdl.arrow import pa
 from hdl.errors import DataError, Unavailable
 
-ARROW = (pa.ArrowException, OSError)  # what Arrow's readers raise
 PASSED_ON = (FileNotFoundError, DataError, Unavailable)  # said well enough as they are
 
 
@@ -21,17 +19,19 @@ class guarded:
     format : str
         As people know it.
     errors : tuple of type
-        That the reader raises where a file is damaged.
+        That the reader raises where a file is damaged, beside Arrow's.
     """
 
-    def __init__(self, path: str, format: str, errors: tuple[type[BaseException], ...] = ARROW):
+    def __init__(self, path: str, format: str, errors: tuple[type[BaseException], ...] = (OSError,)):
         self.path, self.format, self.errors = path, format, errors
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, self.errors) and not isinstance(error, PASSED_ON):
+        if error is None or isinstance(error, PASSED_ON):
+            return
+        if isinstance(error, (*self.errors, pa.ArrowException)):
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             what = f"truncated or corrupt {self.format} ({reason}); expected a whole file"
             raise DataError(what, self.path) from None

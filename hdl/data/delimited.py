@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.base import FileSplit, numbered
 from hdl.data.block import Bad, Block
 from hdl.data.columns import Choice, choose, place

@@ -15,9 +15,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.json as pyjson
 
+from hdl.arrow import pa, pyjson
 from hdl.data.block import Bad
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.table import Batch, Table

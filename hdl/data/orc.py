@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.orc as pyorc
-
 from hdl import fs
+from hdl.arrow import pa, pyorc
 from hdl.data.block import Bad
 from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten

@@ -9,10 +9,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hdl import fs
+from hdl.arrow import pa, pq
 from hdl.data.base import BLOCK_BYTES, FileSplit, Source
 from hdl.data.block import Bad, Block
 from hdl.data.columns import choose

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from hdl.arrow import pa, pq
 from hdl.data.names import unique
 
 KEY = b"hdl"  # of the file's metadata: JSON that only hdl's own files have

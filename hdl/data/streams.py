@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-
 from hdl import fs
+from hdl.arrow import pa
 from hdl.data import blocked
 from hdl.data.base import BLOCK_BYTES
 from hdl.data.block import Bad

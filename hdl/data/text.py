@@ -13,9 +13,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 
+from hdl.arrow import pa, pycsv
 from hdl.data.base import FileSplit, Source
 from hdl.data.block import Bad, Block
 from hdl.data.options import Options
@@ -134,11 +133,11 @@ def column(words: bytes, missing: Sequence[str] = ()) -> np.ndarray | None:
 
     A word that says that a value is `missing` is NaN.
     """
-    read = pa.csv.ReadOptions(use_threads=False, block_size=len(words) + 1, column_names=["number"])
-    parse = pa.csv.ParseOptions(ignore_empty_lines=not missing)
-    convert = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[*missing])
+    read = pycsv.ReadOptions(use_threads=False, block_size=len(words) + 1, column_names=["number"])
+    parse = pycsv.ParseOptions(ignore_empty_lines=not missing)
+    convert = pycsv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[*missing])
     try:
-        return pa.csv.read_csv(pa.BufferReader(words), read, parse, convert).column(0).to_numpy()
+        return pycsv.read_csv(pa.BufferReader(words), read, parse, convert).column(0).to_numpy()
     except pa.ArrowInvalid:
         return None
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from hdl.arrow import pa
 from hdl.data import Block, Schema
 from hdl.data.csr import Csr
 from hdl.data.tabular.arrow import canonical

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from hdl.arrow import pa
 from hdl.data import Bad, Csr
-from hdl.data.tabular.frame import CATEGORY, DATE, Frame
+from hdl.data.tabular.frame import Frame, category_type, date_type
 from hdl.importance.columns import Drawn, Inputs
 from hdl.importance.effects import Cell
 
@@ -161,8 +161,8 @@ def _by_rank(cells: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _array(kind: str, cells: list[Any]) -> pa.Array:
     if kind == "category":
-        return pa.array(cells, pa.string()).dictionary_encode().cast(CATEGORY)
-    return pa.array([None if cell is None else int(cell) for cell in cells], pa.int64()).cast(DATE)
+        return pa.array(cells, pa.string()).dictionary_encode().cast(category_type())
+    return pa.array([None if cell is None else int(cell) for cell in cells], pa.int64()).cast(date_type())
 
 
 def _iso(cell: float) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from hdl import wire
+from hdl import quick, wire
 from hdl.runners.frames import receive, send
 from hdl.runners.messages import error_message, read_plan
 
@@ -143,6 +143,7 @@ def serve(make: Callable[[socket.socket], Any]) -> None:
         Gives the worker, which has a method `run`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver ends its workers
+    quick.begin()
     faulthandler.enable()
     threading.Thread(target=_end_with_driver, daemon=True).start()
     channel = socket.socket(fileno=int(sys.argv[1]))

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from hdl.arrow import pa, pc
 from hdl.data import Block, Csr, features
 from hdl.data.tabular.frame import Column, Frame
 from hdl.wire.message import Buffer, pack, unpack

@@ -10,7 +10,7 @@ from hdl import spec as specs
 from hdl.data import Block, Options, Source
 from hdl.data.tabular import fitting
 from hdl.data.tabular.encoders import Encodings
-from hdl.data.tabular.frame import TYPES, Column, Frame
+from hdl.data.tabular.frame import Column, Frame, type_of
 
 
 def frame(**columns):
@@ -28,7 +28,7 @@ def frame(**columns):
             continue
         else:
             kind, array = "category", pa.array(values, pa.string()).dictionary_encode()
-        others.append(array.cast(TYPES[kind]))
+        others.append(array.cast(type_of(kind)))
         kinds.append(Column(name, kind, "values"))
     rows = len(numbers[0]) if numbers else len(others[0])
     matrix = np.stack(numbers, axis=1) if numbers else np.empty((rows, 0))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from hdl.data.tabular.arrow import canonical, kind_of, of_arrow
-from hdl.data.tabular.frame import CATEGORY, DATE, Column
+from hdl.data.tabular.frame import Column, category_type, date_type
 from hdl.data.tabular.memory import columns_of, is_table, table_of
 from hdl.errors import DataError
 
@@ -27,7 +27,7 @@ THREES = [
 @pytest.mark.parametrize("array", THREES, ids=lambda array: str(array.type))
 def test_a_level_is_the_same_text_whatever_its_type(array):
     made = canonical(array, "category")
-    assert made.type == CATEGORY
+    assert made.type == category_type()
     assert made.to_pylist() == ["3", None, "10"]
     if "dictionary" not in str(array.type):
         np.testing.assert_array_equal(canonical(array, "number"), [3, np.nan, 10])
@@ -55,7 +55,7 @@ def test_dates_are_moments_of_utc(kind):
     zoned = kind == pa.timestamp("us", "Europe/Berlin")
     moment = NOON.replace(tzinfo=datetime.UTC) if zoned else NOON.replace(hour=0) if kind == pa.date64() else NOON
     made = canonical(pa.array([moment, None], kind), "date")
-    assert made.type == DATE
+    assert made.type == date_type()
     assert made.to_pylist() == [moment.replace(tzinfo=None), None]
 
 

@@ -10,7 +10,7 @@ from hdl import export
 from hdl.data.tabular.categories import Category
 from hdl.data.tabular.dates import DAY, MISSING, Date
 from hdl.data.tabular.encoders import Encodings
-from hdl.data.tabular.frame import CATEGORY, DATE, Column, Frame
+from hdl.data.tabular.frame import Column, Frame, category_type, date_type
 from hdl.data.tabular.numbers import RULES, Number
 from hdl.errors import SpecError
 from hdl.ops import Samples
@@ -42,10 +42,10 @@ def frame(encodings):
         if column.kind == "number":
             numbers.append(WILD[order])
         elif column.kind == "category":
-            others.append(pa.array([WORDS[i] or None for i in order]).cast(CATEGORY))
+            others.append(pa.array([WORDS[i] or None for i in order]).cast(category_type()))
         else:
             moments = MOMENTS[order]
-            others.append(pa.array(moments, mask=moments == MISSING).cast(DATE))
+            others.append(pa.array(moments, mask=moments == MISSING).cast(date_type()))
     table = np.stack(numbers, axis=1) if numbers else np.zeros((N, 0))
     return Frame(table, others, encodings.columns)
 

@@ -6,15 +6,17 @@ import pytest
 
 from tests.unit import guards
 
-BASE = {"errors", "spec", "rng", "strict_json", "scratch", "sealed", "temporary", "elementary"}
+BASE = {"errors", "spec", "rng", "strict_json", "scratch", "sealed", "temporary", "elementary", "arrow"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
         "answers", "evaluation", "passes", "importance", "predict", "thresholds", "prediction_writer",
-        "prediction_files", "envpack", "identity", "starting", "foreign"}  # fmt: skip
+        "prediction_files", "envpack", "identity", "starting", "foreign", "fitting"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
     "errors": set(),
+    "arrow": set(),
+    "quick": set(),
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
@@ -54,6 +56,7 @@ LAYERS = {
     "table": BASE | {"fs", "wire", "metrics", "metrics_log"},
     "sync": BASE | {"ops", "models", "optim", "metrics", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "metrics", "wire", "sync"},
+    "fitting": BASE | {"ops", "optim", "data", "metrics", "wire", "sync", "step"},
     "deciding": BASE | {"ops", "models", "metrics", "data"},
     "versions": BASE | {"models", "data", "metrics", "wire", "sync", "metrics_log", "table", "deciding", "starting"},
     "prediction_writer": BASE,
@@ -63,13 +66,14 @@ LAYERS = {
     "envpack": BASE | {"fs", "identity"},
     "runners": BASE
     | STEP
-    | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn", "timeline"},
+    | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn", "timeline"}
+    | {"quick"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
     "yarn": BASE
     | STEP
     | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"}
-    | {"timeline", "java_archive", "hadoop_conf"},
+    | {"timeline", "java_archive", "hadoop_conf", "quick"},
     # Of the runners the driver sees the interface alone: see below.
     "recipe": BASE,
     "publisher": BASE | {"runners", "table"},
@@ -93,7 +97,7 @@ LAYERS = {
     "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"metrics", "data", "ops"},
-    "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire"},
+    "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire", "fitting"},
     "importance": BASE | {"data", "evaluation", "metrics", "passes"},
     "predict": BASE
     | {"foreign"}
@@ -104,7 +108,7 @@ LAYERS = {
     "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE
-    | {"devices", "ops", "models", "optim", "data", "deciding", "metrics", "wire", "sync", "step", "table"},
+    | {"devices", "ops", "models", "data", "deciding", "metrics", "wire", "sync", "fitting", "table"},
     "cluster": BASE | {"programs"},
     "report": TOP,
     "session": TOP,  # its process runs the command line
@@ -114,7 +118,7 @@ LAYERS = {
     "doctor": TOP,
     "hadoop_access": TOP,
     "hdl": {"errors", "estimators", "session"},
-    "__main__": {"cli", "session", "errors"},
+    "__main__": {"cli", "session", "errors", "quick", "yarn"},
 }
 # The rooms of hdl.yarn, from the ground upwards; those that import none are what all stand on.
 ROOMS = {

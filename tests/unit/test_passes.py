@@ -8,7 +8,7 @@ import pytest
 
 from hdl import passes
 from hdl.data import Arrays, Bad, Block, Csr, Options, open_source
-from hdl.data.tabular.frame import CATEGORY, Column, Frame
+from hdl.data.tabular.frame import Column, Frame, category_type
 from hdl.errors import DataError, WorkerError
 from hdl.passes import Figures, Partial, Pass, Rows
 from hdl.passes.chunks import Chunk, chunked
@@ -103,7 +103,7 @@ def raw(lo, hi):
     """Raw rows of a table whose number is their place."""
     texts = pa.array([f"t{i % 3}" if i % 5 else None for i in range(lo, hi)], pa.string())
     columns = (Column("n"), Column("c", "category"))
-    frame = Frame(np.arange(lo, hi, dtype=float)[:, None], (texts.dictionary_encode().cast(CATEGORY),), columns)
+    frame = Frame(np.arange(lo, hi, dtype=float)[:, None], (texts.dictionary_encode().cast(category_type()),), columns)
     return Block(frame, np.array([f"y{i}" for i in range(lo, hi)], object), lambda i: {}, weight=np.arange(lo, hi) / 2)
 
 

@@ -34,11 +34,11 @@ def wired(kind):
 
 def secured(ours, theirs):
     client, server = CREDENTIALS.tls(server=False), CREDENTIALS.tls(server=True)
-    client.sslsocket_class = server.sslsocket_class = channels.Channel
-    accepted = server.wrap_socket(theirs, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=accepted.do_handshake)
+    connected, accepted = channels.Channel(ours, client), channels.Channel(theirs, server, server=True)
+    until = time.monotonic() + SECONDS
+    thread = threading.Thread(target=accepted.do_handshake, args=[until])
     thread.start()
-    connected = client.wrap_socket(ours)
+    connected.do_handshake(until)
     thread.join(SECONDS)
     return connected, accepted
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from hdl.arrow import pa, pc
 from hdl.data.layouts.filtering import family
 from hdl.data.names import unique
 from hdl.data.tabular.arrow import whole
@@ -18,8 +18,18 @@ from hdl.data.tabular.arrow import whole
 VECTOR = {"type", "size", "indices", "values"}  # fields of Spark's VectorUDT
 MOSTLY = 0.9  # so many of a column's first vectors have its length; others are bad
 DEEPEST = 8  # structs within structs that are flattened
-_SIGNED = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
-_UNSIGNED = (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
+
+
+@cache
+def _signed() -> tuple[pa.DataType, ...]:
+    """Return Arrow's signed whole numbers, by their width."""
+    return pa.int8(), pa.int16(), pa.int32(), pa.int64()
+
+
+@cache
+def _unsigned() -> tuple[pa.DataType, ...]:
+    """Return Arrow's unsigned whole numbers, by their width."""
+    return pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
 
 
 @dataclass(frozen=True)
@@ -242,7 +252,7 @@ def joined(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
         return pa.string()
     if held == "date":
         return pa.timestamp("us")
-    for kinds in (_SIGNED, _UNSIGNED):
+    for kinds in (_signed(), _unsigned()):
         if a in kinds and b in kinds:
             return kinds[max(kinds.index(a), kinds.index(b))]
     if pa.types.is_decimal(a) and pa.types.is_decimal(b):
@@ -250,9 +260,9 @@ def joined(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
         whole_digits = max(a.precision - a.scale, b.precision - b.scale)
         return pa.decimal128(whole_digits + scale, scale) if whole_digits + scale <= 38 else pa.float64()
     if pa.types.is_integer(a) and pa.types.is_integer(b):
-        signed, unsigned = (a, b) if a in _SIGNED else (b, a)
-        wide = _UNSIGNED.index(unsigned) + 1
-        return _SIGNED[max(_SIGNED.index(signed), wide)] if wide < len(_SIGNED) else pa.float64()
+        signed, unsigned = (a, b) if a in _signed() else (b, a)
+        wide = _unsigned().index(unsigned) + 1
+        return _signed()[max(_signed().index(signed), wide)] if wide < len(_signed()) else pa.float64()
     if a in (pa.float16(), pa.float32()) and b in (pa.float16(), pa.float32()):
         return pa.float32()
     return pa.float64()

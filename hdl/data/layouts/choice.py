@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
+from hdl.arrow import pa
 from hdl.data.columns import Look, choose, trained
 from hdl.data.layouts import cells as kinds
 from hdl.data.layouts.cells import File

@@ -10,14 +10,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from hdl import fs
-from hdl.data.layouts.hive import KINDS
+from hdl.arrow import pa, pq
+from hdl.data.layouts.hive import kind_of
 from hdl.data.layouts.lying import Lying
 from hdl.errors import DataError
 
@@ -29,11 +28,16 @@ FEATURES = frozenset(
     ("columnMapping", "deletionVectors", "timestampNtz", "typeWidening", "typeWidening-preview", "v2Checkpoint",
      "vacuumProtocolCheck")
 )  # fmt: skip
-TYPES = {
-    "string": pa.string(), "long": pa.int64(), "integer": pa.int32(), "short": pa.int16(), "byte": pa.int8(),
-    "float": pa.float32(), "double": pa.float64(), "boolean": pa.bool_(), "binary": pa.binary(), "date": pa.date32(),
-    "timestamp": pa.timestamp("us", "UTC"), "timestamp_ntz": pa.timestamp("us"),
-}  # fmt: skip
+
+
+@cache
+def _types() -> dict[str, pa.DataType]:
+    """Return Arrow's types by the log's names."""
+    return {
+        "string": pa.string(), "long": pa.int64(), "integer": pa.int32(), "short": pa.int16(), "byte": pa.int8(),
+        "float": pa.float32(), "double": pa.float64(), "boolean": pa.bool_(), "binary": pa.binary(),
+        "date": pa.date32(), "timestamp": pa.timestamp("us", "UTC"), "timestamp_ntz": pa.timestamp("us"),
+    }  # fmt: skip
 
 
 @dataclass
@@ -109,7 +113,7 @@ def kind_word(kind: pa.DataType) -> str:
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return "date"
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    return KINDS.get(kind, "number" if number else "category")
+    return kind_of(kind) or ("number" if number else "category")
 
 
 def _replay(log: str, wanted: int | None) -> _State:
@@ -211,7 +215,7 @@ def _type(kind: Any) -> pa.DataType | None:
         return None
     if match := re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", kind):
         return pa.decimal128(int(match[1]), int(match[2]))
-    return TYPES.get(kind)
+    return _types().get(kind)
 
 
 def _path(folder: str, name: str) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-import pyarrow as pa
-
+from hdl.arrow import pa
 from hdl.data.layouts.cells import File, drifted, joined
 from hdl.data.layouts.lying import Lying
 from hdl.data.names import some

@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from hdl.arrow import pa, pc
 from hdl.data.layouts.where import Condition, Literal, Test, failure, moment, tests
 from hdl.data.names import some
 from hdl.errors import SpecError
@@ -25,9 +25,16 @@ ANY: frozenset[bool | None] = frozenset((True, False, None))
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
 }  # fmt: skip
-_ARROW = {
-    "=": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal,
-}  # fmt: skip
+
+
+@cache
+def _arrow() -> dict[str, Callable[[Any, Any], Any]]:
+    """Return Arrow's comparisons by their signs."""
+    return {
+        "=": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal,
+    }  # fmt: skip
+
+
 _WORDS = {"number": "numbers", "date": "dates", "truth": "true or false", "text": "text"}
 
 
@@ -271,7 +278,7 @@ def _row_test(test: Test, values: pa.Array) -> pa.Array:
     sign = "=" if test.operator == "in" else test.operator
     found = None
     for value in test.values:
-        one = _ARROW[sign](*_alike(values, typed(value, held)))
+        one = _arrow()[sign](*_alike(values, typed(value, held)))
         found = one if found is None else pc.or_kleene(found, one)
     return found
 

@@ -9,9 +9,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
-import pyarrow as pa
-
 from hdl import fs
+from hdl.arrow import pa
 from hdl.data.layouts.lying import Keys, Lying
 from hdl.data.leftout import LeftOut, aside
 from hdl.data.names import some
@@ -104,18 +103,18 @@ def lying(files: list[tuple[str, dict[str, str | None]]], folder: str) -> Lying:
             here, there = (some([*each]) or "none" for each in (others, keys))
             raise DataError(f"the folders' keys are {here}; of {first} they are {there}; name one kind by a glob", path)
     types = {name: type_of(values[name] for _, values in files) for name in keys}
-    reading = {"partitions": [f"{name}: {KINDS[kind]}" for name, kind in types.items()]} if keys else {}
+    reading = {"partitions": [f"{name}: {kind_of(kind)}" for name, kind in types.items()]} if keys else {}
     known: dict[str, Keys] = {path: values for path, values in files if values}
     return Lying([path for path, _ in files], known, types, reading=reading)
 
 
-KINDS = {
-    pa.int64(): "number",
-    pa.float64(): "number",
-    pa.timestamp("us"): "date",
-    pa.date32(): "date",
-    pa.string(): "category",
-}
+def kind_of(kind: pa.DataType) -> str | None:
+    """Tell which kind of column a key of this type is; None where no key has it."""
+    if pa.types.is_string(kind):
+        return "category"
+    if kind in (pa.timestamp("us"), pa.date32()):
+        return "date"
+    return "number" if kind in (pa.int64(), pa.float64()) else None
 
 
 def type_of(values: Iterable[str | None]) -> pa.DataType:

@@ -10,11 +10,11 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
-import pyarrow as pa
-
 from hdl import fs
+from hdl.arrow import pa
 from hdl.data.layouts.delta import kind_word
 from hdl.data.layouts.lying import Lying
 from hdl.errors import DataError, Unavailable
@@ -22,11 +22,18 @@ from hdl.errors import DataError, Unavailable
 FOLDER = "metadata"
 _FILE = re.compile(r"(?:v(\d+)|(\d+)-[0-9a-f-]{36})(?:\.gz)?\.metadata\.json(?:\.gz)?")
 HINT = "version-hint.text"
-TYPES = {
-    "string": pa.string(), "long": pa.int64(), "int": pa.int32(), "float": pa.float32(), "double": pa.float64(),
-    "boolean": pa.bool_(), "binary": pa.binary(), "date": pa.date32(), "timestamp": pa.timestamp("us"),
-    "timestamptz": pa.timestamp("us", "UTC"), "time": pa.time64("us"), "uuid": pa.string(),
-}  # fmt: skip
+
+
+@cache
+def _types() -> dict[str, pa.DataType]:
+    """Return Arrow's types by the metadata's names."""
+    return {
+        "string": pa.string(), "long": pa.int64(), "int": pa.int32(), "float": pa.float32(), "double": pa.float64(),
+        "boolean": pa.bool_(), "binary": pa.binary(), "date": pa.date32(), "timestamp": pa.timestamp("us"),
+        "timestamptz": pa.timestamp("us", "UTC"), "time": pa.time64("us"), "uuid": pa.string(),
+    }  # fmt: skip
+
+
 _DELETED = 2  # status of a manifest's entry
 
 
@@ -182,7 +189,7 @@ def _type(kind: Any) -> pa.DataType | None:
         return None
     if match := re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", kind):
         return pa.decimal128(int(match[1]), int(match[2]))
-    return pa.binary() if kind.startswith("fixed") else TYPES.get(kind)
+    return pa.binary() if kind.startswith("fixed") else _types().get(kind)
 
 
 def _text(value: Any) -> str | None:

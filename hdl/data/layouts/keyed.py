@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from hdl.arrow import pa, pc
 from hdl.data.base import FileSplit, Source
 from hdl.data.block import Bad, Block
 from hdl.data.columns import trained
@@ -29,11 +28,9 @@ from hdl.data.options import Options
 from hdl.data.tabular import cells
 from hdl.data.tabular.arrow import canonical, kind_of
 from hdl.data.tabular.flags import parse as parse_kinds
-from hdl.data.tabular.frame import DATE, Column, Frame
+from hdl.data.tabular.frame import Column, Frame, date_type, value_type
 from hdl.data.tabular.kinds import IGNORE
 from hdl.errors import DataError
-
-_TYPES = {"number": pa.float64(), "date": DATE, "category": pa.string()}
 
 
 class Keyed(Source):
@@ -160,7 +157,7 @@ class Keyed(Source):
 
     def _label_type(self) -> str:
         kind = self.lying.types[self._label_keys[0]]
-        if kind == DATE:
+        if kind == date_type():
             raise DataError(f"the key {self._label_keys[0]!r} is a date, which is no label", self.paths[0])
         return "text" if pa.types.is_string(kind) else "number"
 
@@ -170,7 +167,7 @@ class Keyed(Source):
         options, inner = self.options, self.inner
         self._dialects = {wish.name: wish.details for wish in parse_kinds(inner.pins)}
         self._marked = dict(self.types)  # a column may be compared in two ways: by the filter, and by what is held out
-        held = {column.name: _TYPES[column.kind] for column in inner.columns or ()}
+        held = {column.name: value_type(column.kind) for column in inner.columns or ()}
         if self.condition is not None:
             there = self._meanings(self.condition, self.types, held)
             check(self.condition, there, options.where or "")
@@ -250,7 +247,7 @@ class Keyed(Source):
         dialect = cells.Dialect.of(self._dialects.get(name, ()), self.options.decimal or ".", missing)
         if kind == pa.float64():
             return pa.array(cells.numbers(text, dialect)[0], from_pandas=True)
-        if kind == DATE:
+        if kind == date_type():
             return cells.dates(text, dialect)[0]
         levels = cells.categories(text, missing).cast(pa.string())
         return pc.equal(levels, "true") if kind == pa.bool_() else levels
@@ -303,4 +300,4 @@ def _meant(operator: str, values: tuple[Any, ...], held: pa.DataType | None) -> 
         return held or pa.string()
     if all(isinstance(value, Decimal) for value in values):
         return pa.float64()
-    return DATE if all(isinstance(value, date) for value in values) else pa.string()
+    return date_type() if all(isinstance(value, date) for value in values) else pa.string()

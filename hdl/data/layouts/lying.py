@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
+from hdl.arrow import pa
 
 Keys = Mapping[str, str | None]  # what a path says of a file's rows: text by column; None is a missing value
 

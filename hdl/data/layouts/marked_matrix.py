@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.base import FileSplit, Source
 from hdl.data.block import Bad, Block
 from hdl.data.holdout import COLUMN

@@ -7,9 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from hdl.arrow import pa, pc
 from hdl.data.holdout import COLUMN, FOLDS, WHERE
 from hdl.data.labels import is_plain_number
 from hdl.data.layouts.filtering import check, family, mask

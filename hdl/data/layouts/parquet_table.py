@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from hdl import fs
+from hdl.arrow import pa, pq
 from hdl.data.block import Bad
 from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten

@@ -6,18 +6,15 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-import pyarrow as pa
-
 from hdl import fs
 from hdl.data.layouts import delta, hive, iceberg, lakes
 from hdl.data.layouts.lying import Lying
 from hdl.data.names import some
 from hdl.data.options import Options
 from hdl.data.tabular import flags as kinds
-from hdl.data.tabular.frame import DATE
+from hdl.data.tabular.frame import KINDS, value_type
 from hdl.errors import DataError
 
-_TYPES = {"number": pa.float64(), "category": pa.string(), "date": DATE}
 MOST = 64  # folders of named files above which a log is looked for
 Named = dict[str, str | None]  # keys of a file
 
@@ -98,8 +95,8 @@ def partitions(files: list[tuple[str, Named]], folder: str, options: Options) ->
     """Make files with the keys of their folders a table; flags may say of which kind keys are."""
     lying = hive.lying(files, folder)
     for wish in kinds.parse(options.columns):
-        if wish.name in lying.types and wish.by == "flag" and wish.kind in _TYPES:
-            lying.types[wish.name] = _TYPES[wish.kind]
+        if wish.name in lying.types and wish.by == "flag" and wish.kind in KINDS:
+            lying.types[wish.name] = value_type(wish.kind)
     return lying
 
 

@@ -7,9 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from hdl.arrow import pa, pc
 from hdl.data import labels as label_rules
 from hdl.data.block import Bad, Block
 from hdl.data.layouts.cells import vectors

@@ -17,8 +17,8 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.base import BLOCK_BYTES, FileSplit, Source
 from hdl.data.block import Bad, Block
 from hdl.data.layouts import cells as kinds

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from hdl.data.tabular.frame import CATEGORY, DATE, TYPES, Column, Frame
+from hdl.arrow import pa, pc
+from hdl.data.tabular.frame import Column, Frame, category_type, date_type, type_of
 from hdl.errors import DataError
 
 WHOLE = 2.0**63  # whole numbers below are integers' text
@@ -88,7 +87,7 @@ def canonical(array: Any, kind: str) -> Any:
     array = whole(array)
     if kind == "category":
         return _category(array)
-    if array.type == TYPES.get(kind):
+    if array.type == type_of(kind):
         return array
     if pa.types.is_dictionary(array.type):
         array = pc.dictionary_decode(array)
@@ -143,7 +142,7 @@ def _dates(array: pa.Array) -> pa.Array:
     if is_text(kind):
         array = _trimmed(array)
     try:
-        return array.cast(DATE, safe=False)  # nanoseconds are cut off; a zone's moments are stored in UTC
+        return array.cast(date_type(), safe=False)  # nanoseconds are cut off; a zone's moments are stored in UTC
     except pa.ArrowInvalid as error:
         raise DataError(f"expected dates: {error}") from None
 
@@ -153,10 +152,10 @@ def _category(array: pa.Array) -> pa.Array:
         given = array.dictionary
         levels = _text(given)
         if levels.null_count == 0 and (levels.equals(given) or len(pc.unique(levels)) == len(levels)):
-            same = array.type == CATEGORY and levels.equals(given)
+            same = array.type == category_type() and levels.equals(given)
             return array if same else pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), levels)
         array = pc.dictionary_decode(array)
-    return _text(array).cast(CATEGORY)
+    return _text(array).cast(category_type())
 
 
 def _text(array: pa.Array) -> pa.Array:
@@ -172,7 +171,7 @@ def _text(array: pa.Array) -> pa.Array:
     if kind_of(kind) is None:
         raise DataError(f"{kind} is no category; expected text, booleans, numbers or dates")
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        array = array.cast(DATE, safe=False)
+        array = array.cast(date_type(), safe=False)
     elif pa.types.is_duration(kind) or pa.types.is_time(kind):
         return _written(pa.array(_numbers(array), from_pandas=True))
     return array.cast(pa.string())

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.tabular.levels import Levels
 from hdl.spec import Preprocessing
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from hdl.arrow import pa, pc
 from hdl.data.tabular.arrow import whole
 from hdl.data.tabular.date_cells import moments_of
 from hdl.data.tabular.flags import GROUPED, ORDERS
-from hdl.data.tabular.frame import CATEGORY, DATE
+from hdl.data.tabular.frame import category_type, date_type
 
 # How a value that is missing is written, beside `--na-values`. `Na` is a chemical element.
 MISSING = (
@@ -189,7 +188,7 @@ def categories(text: Any, missing: Sequence[str] = MISSING, codes: bool = False)
         distinct = pc.unique(levels.drop_null())
         indices = pc.index_in(levels, value_set=distinct).take(indices)
         levels = distinct
-    return pa.DictionaryArray.from_arrays(indices.cast(pa.int32()), levels).cast(CATEGORY)
+    return pa.DictionaryArray.from_arrays(indices.cast(pa.int32()), levels).cast(category_type())
 
 
 def dates(text: Any, dialect: Dialect = PLAIN) -> tuple[pa.Array, np.ndarray]:
@@ -216,7 +215,7 @@ def dates(text: Any, dialect: Dialect = PLAIN) -> tuple[pa.Array, np.ndarray]:
     """
     there = _stripped(text, dialect.missing)
     try:
-        moments = there.cast(DATE)
+        moments = there.cast(date_type())
     except pa.ArrowInvalid:
         coded = there.dictionary_encode()  # most dates are there many times
         moments = moments_of(coded.dictionary, dialect.order).take(coded.indices)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.tabular.histogram import Histogram
 from hdl.data.tabular.levels import Levels
 

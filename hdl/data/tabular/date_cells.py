@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from hdl.data.tabular.frame import DATE
+from hdl.arrow import pa, pc
+from hdl.data.tabular.frame import date_type
 
 _TIME = (
     r"(?:[T ]\s*(?P<h>[0-9]{1,2})(?::(?P<i>[0-9]{2})(?::(?P<s>[0-9]{2})(?:[.,](?P<f>[0-9]{1,9}))?)?)?"
@@ -42,7 +41,7 @@ def moments_of(text: pa.Array, order: str) -> pa.Array:
         if len(rows):
             counted = text.take(pa.array(rows)).cast(pa.int64()).to_numpy()
             out[rows] = counted.astype(f"datetime64[{unit}]").astype("datetime64[us]")
-    return pa.array(out, DATE)
+    return pa.array(out, date_type())
 
 
 def _without_names(text: pa.Array) -> pa.Array:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.tabular import scales
 from hdl.data.tabular.numbers import Number
 from hdl.data.tabular.scales import Cells

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.tabular.column_facts import PARSE, Dates, Numbers, dates_of, numbers_of
 from hdl.data.tabular.frame import Column, Frame
 from hdl.data.tabular.histogram import Histogram

@@ -9,15 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
-CATEGORY = pa.dictionary(pa.int32(), pa.string())
-DATE = pa.timestamp("us")
-TYPES = {"category": CATEGORY, "date": DATE}
-KINDS = ("number", *TYPES)
+from hdl.arrow import pa
+
+KINDS = ("number", "category", "date")
+
+
+@cache
+def category_type() -> pa.DataType:
+    """Return Arrow's type of a category: its text, each level once."""
+    return pa.dictionary(pa.int32(), pa.string())
+
+
+@cache
+def date_type() -> pa.DataType:
+    """Return Arrow's type of a moment of UTC."""
+    return pa.timestamp("us")
+
+
+def type_of(kind: str) -> pa.DataType | None:
+    """Return Arrow's type of a kind of column; None of numbers, which are a matrix."""
+    return {"category": category_type, "date": date_type}[kind]() if kind != "number" else None
+
+
+def value_type(kind: str) -> pa.DataType:
+    """Return Arrow's type of one value of a kind of column, as keys of folders and filters have it."""
+    return {"number": pa.float64, "category": pa.string, "date": date_type}[kind]()
 
 
 class Column(NamedTuple):
@@ -37,7 +58,7 @@ class Frame:
     numbers : float32 or float64 [n, K]
         The columns of kind number, in their order; NaN where a value is missing.
     others : sequence of pyarrow.Array [n]
-        All other columns, in their order, each of its kind's type in `TYPES`; null where a value is missing.
+        All other columns, in their order, each of its kind's type (see `type_of`); null where a value is missing.
     columns : sequence of Column
         All of them, in the order of the table.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
+
+from hdl.arrow import pa
 
 
 def hashes(texts: pa.Array) -> NDArray[np.uint64]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from hdl.arrow import pa, pc
 
 BINS = 4096  # at level 52 a bin is a power of two, and finite float64 of both signs have 4,094 of these
 MOST = 52  # the level that is never passed

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hdl.arrow import pa, pc
 from hdl.data.tabular.hashing import hashes, utf8
 
 MOST = 65_536  # levels that are counted at the same time

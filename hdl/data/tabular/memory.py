@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from hdl.arrow import pa, pc
 from hdl.data.labels import is_plain_number
 from hdl.data.tabular.arrow import is_text, kind_of
 from hdl.data.tabular.frame import Column

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 
+from hdl.arrow import pa, pycsv
 from hdl.data.block import OVERFLOW, Block, fits_float32
 from hdl.data.tabular.text_rows import TextRows, Where, Wrong
 from hdl.data.text import column, not_utf8, squeeze
@@ -102,17 +101,17 @@ class Parser:
 
     def _table(self, data: bytes, typed: bool) -> pa.Table:
         names = [str(i) for i in range(self.width)]
-        return pa.csv.read_csv(
+        return pycsv.read_csv(
             pa.BufferReader(data),
-            pa.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-            pa.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=self.multiline),
+            pycsv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+            pycsv.ParseOptions(delimiter=self.delimiter, newlines_in_values=self.multiline),
             self._typed if typed else self._text,
         )
 
     @cached_property
-    def _typed(self) -> pa.csv.ConvertOptions:
+    def _typed(self) -> pycsv.ConvertOptions:
         types = {str(i): kind for i, kind in self.rows.types().items()}
-        return pa.csv.ConvertOptions(
+        return pycsv.ConvertOptions(
             column_types=types,
             include_columns=[str(i) for i in self.rows.needed],
             null_values=[blank + token for token in self.rows.missing for blank in ("", " ")],
@@ -120,10 +119,10 @@ class Parser:
         )
 
     @cached_property
-    def _text(self) -> pa.csv.ConvertOptions:
+    def _text(self) -> pycsv.ConvertOptions:
         types = {str(i): kind for i, kind in self.rows.types().items()}
         types = {name: kind if pa.types.is_dictionary(kind) else pa.string() for name, kind in types.items()}
-        return pa.csv.ConvertOptions(column_types=types, include_columns=[*types], null_values=[])
+        return pycsv.ConvertOptions(column_types=types, include_columns=[*types], null_values=[])
 
     def _wide(self, data: bytes, where: Where) -> tuple[Block, list[Wrong], np.ndarray] | None:
         """Read a few lines of very many numbers, which Arrow reads as one column much faster than as many."""

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.block import OVERFLOW, Block
 from hdl.data.guess import is_number, number
 from hdl.data.labels import MISSING_LABELS
 from hdl.data.names import flag_of
 from hdl.data.tabular import cells
 from hdl.data.tabular.cells import MISSING, PLAIN, Dialect
-from hdl.data.tabular.frame import CATEGORY, DATE, Frame
+from hdl.data.tabular.frame import Frame, category_type, date_type
 from hdl.data.tabular.kinds import Feature
 
 Where = Callable[[int], dict[str, Any]]
@@ -124,13 +124,13 @@ class TextRows:
         types: dict[int, pa.DataType] = {}
         for item in self.features:
             if item.column.kind == "category":
-                types[item.at] = CATEGORY
+                types[item.at] = category_type()
             elif item.column.kind == "date" and item.dialect.order in ("", "ymd"):
-                types[item.at] = DATE
+                types[item.at] = date_type()
             elif item.column.kind == "number" and not item.dialect.mark and not item.dialect.grouped:
                 types[item.at] = pa.float64()
         if len(self.labels) == 1:
-            types[self.labels[0]] = CATEGORY
+            types[self.labels[0]] = category_type()
         for i in (*(self.labels if len(self.labels) > 1 else ()), self.weights, self.offset):
             if i is not None:
                 types[i] = pa.float64()
@@ -186,7 +186,7 @@ class TextRows:
         return values
 
     def _dates(self, item: Feature, column: Any, wrong: list[Wrong]) -> pa.Array:
-        if column.type == DATE:
+        if column.type == date_type():
             return cells.whole(column)
         moments, bad = cells.dates(column, item.dialect)
         if bad.any():

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from hdl.arrow import pa
 from hdl.data.block import Block
 from hdl.data.options import Options
 from hdl.data.parquet_file import KEY
 from hdl.data.summary import Summary
-from hdl.data.tabular.frame import TYPES, Column, Frame
+from hdl.data.tabular.frame import Column, Frame, type_of
 
 
 class Layout:
@@ -39,7 +39,7 @@ class Layout:
     ):
         self.columns = list(columns)
         number = pa.float64() if wide else pa.float32()
-        fields = [pa.field(column.name, TYPES.get(column.kind, number)) for column in self.columns]
+        fields = [pa.field(column.name, type_of(column.kind) or number) for column in self.columns]
         names = {field.name for field in fields}
         own: dict[str, Any] = {"version": 2, "pins": [_pin(column) for column in self.columns]}
         width = summary.labels.width

@@ -7,10 +7,13 @@ looks for them.
 import faulthandler
 import sys
 
-from hdl.yarn.resource_manager.clients import Clients
+from hdl import quick
 
 if __name__ == "__main__":
+    quick.begin()
     faulthandler.enable()  # before Java: after it, it would take Java's own signals for crashes
+    from hdl.yarn.resource_manager.clients import Clients
+
     clients = Clients()
     from hdl.yarn.master import early
 

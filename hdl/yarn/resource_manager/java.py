@@ -28,6 +28,7 @@ FLAGS = (
     "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
     "-Dhadoop.root.logger=ERROR,console",
 )  # fmt: skip
+_STARTING = threading.Lock()
 UNANSWERED = ("ConnectException", "Timeout", "UnknownHost", "StandbyException")  # in names of Java's exceptions
 # For a client that a person waits for: it reports an absent daemon in seconds, not in a quarter of an hour.
 IMPATIENT = {
@@ -60,9 +61,13 @@ def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
     Unavailable
         JPype, Java or Hadoop is missing, or another library has started a virtual machine already.
     """
+    with _STARTING:  # a thread may have begun
+        if not _jpype().isJVMStarted():
+            _start(heap, flags)
+
+
+def _start(heap: str, flags: Sequence[str]) -> None:
     jpype = _jpype()
-    if jpype.isJVMStarted():
-        return
     path, archived = class_path.prepared()
     os.environ["CLASSPATH"] = ":".join(path)  # libhdfs reads it, even where it attaches itself
     # The end of the process ends it: asked to end, Java waits for the threads that libhdfs has attached, for ever.

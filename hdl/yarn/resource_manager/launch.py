@@ -67,6 +67,8 @@ def environment(settings: Settings, archive: bool, threads: int) -> dict[str, st
         "PYTHONUTF8": "1",
         "HDL_THREADS": str(threads),
     }
+    for name in "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS":  # NumPy's, as of the local runner's workers
+        variables[name] = str(threads)
     if archive:
         variables["PYTHONPATH"] = "{{PWD}}/" + UNPACKED
     # Where nobody has to prove who they are, HDFS takes this name: files are the user's, not the NodeManager's.

@@ -13,17 +13,20 @@ import signal
 import sys
 import threading
 
-from hdl import fs, libhdfs, timeline
-from hdl.yarn.comm import tokens
-from hdl.yarn.comm.credentials import WorkerCredentials
-from hdl.yarn.process import run_and_exit
-from hdl.yarn.resource_manager.tokens import start_java
-from hdl.yarn.settings import CONTROL
-from hdl.yarn.worker.worker import Worker
+from hdl import quick, timeline
 
 
 def main() -> None:
     """Run a worker, and end the process."""
+    quick.begin()  # before all else is imported
+    from hdl import fs, libhdfs
+    from hdl.yarn.comm import tokens
+    from hdl.yarn.comm.credentials import WorkerCredentials
+    from hdl.yarn.process import run_and_exit
+    from hdl.yarn.resource_manager.tokens import start_java
+    from hdl.yarn.settings import CONTROL
+    from hdl.yarn.worker.worker import Worker
+
     timeline.reached("worker", "imported")
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

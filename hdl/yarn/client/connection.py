@@ -1,0 +1,83 @@
+"""Connects to YARN: Java's virtual machine, the cluster's configuration, and a client of the ResourceManager.
+
+It needs little of hdl, so that `hdl.__main__` may begin before the command line is there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from hdl import timeline
+from hdl.yarn.resource_manager import java, listening
+
+_CONNECTING = threading.Lock()
+COMMANDS = ("train", "evaluate")  # that have `--runner`
+# Words after which Java must wait: for who logs in, or because it is not needed.
+WAIT = ("--principal", "--keytab", "--proxy-user", "--dry-run", "--help", "-h")
+
+
+def asked_for(words: Sequence[str]) -> bool:
+    """Tell whether a command line runs on YARN for sure, so that Java may start before it is read.
+
+    Examples
+    --------
+    >>> asked_for(["train", "hdfs:///digits", "--runner", "yarn"]), asked_for(["train", "x.csv", "--out", "yarn"])
+    (True, False)
+    """
+    names = [word.partition("=")[0] for word in words]
+    if not words or words[0] not in COMMANDS or any(name in WAIT for name in names):
+        return False
+    return "--runner=yarn" in words or ("--runner", "yarn") in pairwise(words)
+
+
+@cache
+def configured() -> Any:
+    """Start Java, read the cluster's configuration, and check that its ResourceManager listens; once a process."""
+    java.start()
+    timeline.reached("client", "java")
+    conf = java.configuration(java.IMPATIENT)
+    timeline.reached("client", "configuration")
+    listening.check_listening(conf)
+    java.check_login()
+    return conf
+
+
+def warm() -> None:
+    """Begin to connect in the background; errors are raised later, by the functions that need the connection."""
+
+    def begin() -> None:
+        with suppress(Exception):
+            conf, _ = connect()
+            java.load_class("org.apache.hadoop.fs.FileSystem").get(conf)  # a thousand classes and a configuration
+
+    threading.Thread(target=begin, name=java.THREAD, daemon=True).start()
+
+
+def connect() -> tuple[Any, Any]:
+    """Connect to YARN: the configuration, and a client of its ResourceManager, which this process keeps.
+
+    Raises
+    ------
+    DeadlineError
+        The ResourceManager does not answer.
+    Unavailable
+        JPype, Java, Hadoop or its configuration is missing.
+    """
+    with _CONNECTING:
+        return _connected()
+
+
+@cache
+def _connected() -> tuple[Any, Any]:
+    conf = configured()
+    with java.call("YARN's client"):
+        client = java.load_class("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
+        client.init(conf)
+        client.start()
+    timeline.reached("client", "YARN's client")
+    return conf, client
