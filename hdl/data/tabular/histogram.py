@@ -246,7 +246,8 @@ def _counted(values: Floats, level: int) -> Histogram:
         spans = [(int(part.min()), int(part.max())) for part in parts]
         if sum(end - start for start, end in spans) < 4 * len(keys):
             counted = [_filled(part, start) for part, (start, _) in zip(parts, spans, strict=True)]
-            return Histogram(level, *map(np.concatenate, zip(*counted, strict=True)), low, high)
+            different, counts = (np.concatenate(part) for part in zip(*counted, strict=True))
+            return Histogram(level, different, counts, low, high)
     # Arrow's hash table is the fastest for few different keys, and gives them in the order of their coming
     table = pc.value_counts(pa.array(keys))
     different, counts = (table.field(i).to_numpy() for i in range(2))
