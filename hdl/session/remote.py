@@ -78,14 +78,21 @@ class RemoteWorkers:
                         continue
                     raise Interrupted("nobody waits for the trial any more") from None
                 except (EOFError, ConnectionError):
-                    record = places.read_record(places.place(self.session))
-                    sys.stderr = io.StringIO()  # whoever sent the search says so, who has noticed as well
-                    raise SessionEnded(places.died(self.session, record)) from None
+                    raise self._ended() from None
                 if "outcome" in message:
                     return trial.outcome_of(message["outcome"])
                 if "error" in message:
                     raise error_from(message["error"], f"session {self.session!r}")
                 notify(told.event_of(message["event"]))
+
+    def _ended(self) -> SessionEnded:
+        """Make the error that says that the session's process has ended."""
+        own = places.place(self.session)
+        record = places.read_record(own)
+        if record and (held := places.lock(own)) is not None:  # it has died
+            os.close(held)
+            sys.stderr = io.StringIO()  # the command that sent the search has noticed, too, and says so
+        return SessionEnded(places.died(self.session, record))
 
 
 class RemoteRunner(Runner):

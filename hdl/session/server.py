@@ -95,7 +95,7 @@ class Server:
         with self._lock:
             left, self._queued = self._queued, []
             beside = [*self._beside]
-        for each in beside:
+        for each in beside if not self.ended else ():  # else they are told why
             each.interrupt()
         for each in beside:
             each.close()
@@ -244,7 +244,7 @@ class Server:
                 places.send(channel, {"event": plain})
 
         def wanted() -> bool:
-            return not self._stopped and not places.gone(channel)
+            return not (self._stopped and not self.ended) and not places.gone(channel)
 
         try:
             job = trial.job_of(fields["job"])
