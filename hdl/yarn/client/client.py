@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hdl import envpack, fs, identity, timeline
@@ -72,9 +73,45 @@ class Report:
         return self.state in OVER
 
 
+@dataclass(frozen=True)
+class Begun:
+    """Holds what a submission needs whatever the job is, each made in a thread of its own.
+
+    Parameters
+    ----------
+    packed : Future of Path, or None
+        The packed environment; None where the nodes have a Python, or an archive is named.
+    storage : Future
+        HDFS is there.
+    classes : Future of str
+        See `classes.ready`.
+    application : Future
+        YARN's answer to who wants a new application.
+    """
+
+    packed: Future[Path] | None
+    storage: Future[None]
+    classes: Future[str]
+    application: Future[Any]
+
+
+def begin(settings: Settings) -> Begun:
+    """Begin what a submission by these settings needs, before its job is known; `submit` is told of any error."""
+    pool = ThreadPoolExecutor(4, thread_name_prefix=java.THREAD)
+    packs = not (settings.python or settings.archive)
+    begun = Begun(
+        pool.submit(envpack.pack, python=settings.bare_python or None) if packs else None,
+        pool.submit(_reach_storage),
+        pool.submit(classes.ready, make=packs),
+        pool.submit(_new_application),
+    )
+    pool.shutdown(wait=False)
+    return begun
+
+
 def submit(
     job: Job, settings: Settings, seconds: dict[str, float] | None = None,
-    made: Callable[[Credentials], object] = lambda credentials: None,
+    made: Callable[[Credentials], object] = lambda credentials: None, begun: Begun | None = None,
 ) -> str:  # fmt: skip
     """Submit an application that trains as the job says.
 
@@ -88,6 +125,8 @@ def submit(
         Gets the seconds that each step took, by name.
     made : function of Credentials, optional
         Is given the application's keys: a session's client speaks to its master by them.
+    begun : Begun, optional
+        What `begin` has begun.
 
     Returns
     -------
@@ -114,37 +153,30 @@ def submit(
         took[step], began = now - began, now
         timeline.reached("client", step)
 
-    pool = ThreadPoolExecutor(4)
-    packed: Future | None = None
-    if not (settings.python or settings.archive):  # reads 180 MB, while Java starts
-        packed = pool.submit(envpack.pack, python=settings.bare_python or None)
-    storage = pool.submit(_reach_storage, configured())  # HDFS, beside YARN
-    prepared = pool.submit(classes.ready, make=packed is not None)
+    begun = begun or begin(settings)
+    pool = ThreadPoolExecutor(2, thread_name_prefix=java.THREAD)
     near = pool.submit(lambda: placement.near(configured(), job, settings))
-    pool.shutdown(wait=False)
     conf, yarn = connect()
     clock("connect")
-    with java.call("a new application"):
-        new = yarn.createApplication()
+    new = begun.application.result()
     context, offer = new.getApplicationSubmissionContext(), new.getNewApplicationResponse()
     application = str(context.getApplicationId())
     submission.check(settings, offer.getMaximumResourceCapability())
     submission.check_place(settings, yarn)
     clock("create")
-    if packed:
-        settings = settings.model_copy(update={"archive": envpack.upload(packed.result())})
+    if begun.packed:
+        settings = settings.model_copy(update={"archive": envpack.upload(begun.packed.result())})
         clock("environment")
-    storage.result()
+    begun.storage.result()
     folder = staging(application)
     file_systems = tokens.file_systems(job, settings, folder)
     try:
         submission.make_folder(conf, folder)
-        files = submission.files(conf, settings, prepared.result())
+        files = submission.files(conf, settings, begun.classes.result())
         config = {**to_task_config(job, settings, near.result()), leftovers.CLUSTER: leftovers.cluster_of(conf)}
         order = json.dumps({**config, "files": submission.of_workers(files)}).encode()
-        submission.put(conf, f"{folder}/{TASK_CONFIG}", order)
+        written = pool.submit(submission.put, conf, f"{folder}/{TASK_CONFIG}", order)
         principal = submission.put_keytab(conf, folder)
-        clock("staging")
         credentials = Credentials.make()
         made(credentials)
         entries, first = credentials.to_dict(), tokens.for_submission(conf, file_systems)
@@ -157,12 +189,16 @@ def submit(
             renewal.keep(application, folder, file_systems, lifetime, every, bool(principal), credentials)
             clock("tokens")
         submission.fill(context, conf, settings, folder, entries, first, bool(principal), files)
+        written.result()
+        clock("staging")
         with java.call(f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"):
             yarn.submitApplication(context)
     except BaseException:
         renewal.forget(application)
         remove(folder)
         raise
+    finally:
+        pool.shutdown(wait=False)
     clock("submit")
     leftovers.remove_ended(conf, folder, report)
     return application
@@ -275,8 +311,15 @@ def _report(answer: Any) -> Report:
     )
 
 
-def _reach_storage(conf: Any) -> None:
+def _new_application() -> Any:
+    _, yarn = connect()
+    with java.call("a new application"):
+        return yarn.createApplication()
+
+
+def _reach_storage() -> None:
     """Connect to HDFS."""
+    conf = configured()
     with java.call("HDFS"):
         parent = java.load_class("org.apache.hadoop.fs.Path")(os.path.dirname(staging(TYPE)))
         java.load_class("org.apache.hadoop.fs.FileSystem").get(conf).exists(parent)

@@ -52,7 +52,8 @@ def warm() -> None:
 
     def begin() -> None:
         with suppress(Exception):
-            connect()
+            conf, _ = connect()
+            java.load_class("org.apache.hadoop.fs.FileSystem").get(conf)  # a thousand classes and a configuration
 
     threading.Thread(target=begin, name=java.THREAD, daemon=True).start()
 
