@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from hdl import told, trial
-from hdl.errors import Interrupted, SessionEnded, SpecError
+from hdl.errors import HdlError, Interrupted, SessionEnded, SpecError
 from hdl.events import Outcome
 from hdl.runners.base import Job, Notify, Runner
 from hdl.runners.messages import error_from
+from hdl.search.pool import own_umask
 from hdl.session import client, places
 
 WANTED_SECONDS = 0.2  # between two looks whether somebody waits for a trial still
@@ -64,10 +65,13 @@ class RemoteWorkers:
         SessionEnded
             The session's process has ended; the message says how to go on.
         """
-        mask = os.umask(0o077)
-        os.umask(mask)
-        asked = {"do": "train", "job": trial.job_fields(job), "whole": whole, "folder": os.getcwd(), "umask": mask}
-        with places.connect(self.session) as channel:
+        asked = {"do": "train", "job": trial.job_fields(job), "whole": whole, "folder": os.getcwd(),
+                 "umask": own_umask()}  # fmt: skip
+        try:
+            channel = places.connect(self.session)
+        except HdlError:
+            raise self._ended() from None
+        with channel:
             places.send(channel, asked)
             channel.settimeout(WANTED_SECONDS)
             while True:

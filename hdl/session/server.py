@@ -91,7 +91,6 @@ class Server:
             print(f"the session ends: {self.ended}", flush=True)
 
     def _end(self) -> None:
-        self._listener.close()
         with self._lock:
             left, self._queued = self._queued, []
             beside = [*self._beside]
@@ -99,6 +98,7 @@ class Server:
             each.interrupt()
         for each in beside:
             each.close()
+        self._listener.close()
         for command in left:
             why = f": {self.ended}" if self.ended else ""
             self._say(command, f"hdl: error: the session has ended before this command began{why}")
