@@ -93,8 +93,11 @@ class RemoteWorkers:
         """Make the error that says that the session's process has ended."""
         own = places.place(self.session)
         record = places.read_record(own)
-        if record and (held := places.lock(own)) is not None:  # it has died
-            os.close(held)
+        if record:
+            held = places.lock(own)
+            if held is None:
+                return SessionEnded(f"session {self.session!r} has left the search: it ends, or was busy for too long")
+            os.close(held)  # it has died
             sys.stderr = io.StringIO()  # the command that sent the search has noticed, too, and says so
         return SessionEnded(places.died(self.session, record))
 
