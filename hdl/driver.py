@@ -26,7 +26,6 @@ from hdl.events import Outcome, Round, Stage, Started
 from hdl.metrics_log import MetricsLog
 from hdl.models import stack
 from hdl.publisher import Publisher
-from hdl.runners import platform
 from hdl.runners.base import Job, Log, Notify, Plan, RoundRunner, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
@@ -163,8 +162,7 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     other = _validation(job, spec, schema, source)
     if other is not None:
         schema = replace(schema, reading={**(schema.reading or {}), "held": other.told(schema)})
-    agreed = platform.of(spec, runner.platform())
-    return _Prepared(job, source, spec, schema, splits, agreed, summary.places, other, start)
+    return _Prepared(job, source, spec, schema, splits, runner.platform_of(spec), summary.places, other, start)
 
 
 def _cut(
@@ -195,7 +193,6 @@ def _resume(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     opening, splits = _cut(job, source, spec.shards, runner, notify)
     resume.same_data(zero.about, splits, job.data, job.options, job.table)
     resume.same_device(zero.about, runner.device, job.table)
-    resume.same_products(zero.about, spec, job.table)
     runner.open(opening, splits, notify)
     spec = job.spec if job.spec and "stack" not in zero.about else spec
     schema = Schema.from_parts(zero.about["schema"], zero.schema)

@@ -8,8 +8,6 @@ from hdl import fs
 from hdl import spec as specs
 from hdl.data import FileSplit, Options
 from hdl.errors import DataError, SpecError, TableError
-from hdl.ops.precision import BF16
-from hdl.runners import platform
 from hdl.spec import Spec
 from hdl.table import Version
 
@@ -86,20 +84,6 @@ def same_device(about: dict[str, Any], device: str, table: str) -> None:
     if asked not in (made, "auto"):
         raise TableError(
             f"{table}: made on {made}; {asked} would not give the same bytes: --device {made} goes on with it"
-        )
-
-
-def same_products(about: dict[str, Any], spec: Spec, table: str) -> None:
-    """Refuses a table whose spec says bfloat16, but whose products were in float32: on a CPU they once were.
-
-    Raises
-    ------
-    TableError
-    """
-    if spec.precision == BF16 and about["device"] == "cpu" and not about["isa"].endswith(platform.BF16):
-        raise TableError(
-            f"{table}: made on a CPU by an older hdl, which multiplied in float32 where precision says bf16; products "
-            f"in bfloat16 would not go on to the same bytes: train anew with --init-from {table}"
         )
 
 

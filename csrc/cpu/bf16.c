@@ -70,22 +70,24 @@ static bool agree(const micro_table *blocks, const micro_table *rows, int vw) {
   return true;
 }
 
-static struct {
+typedef struct {
   const micro_table *table;
   const char *way;
-} chosen[HDL_ISA_AVX512 + 1];
+} choice;
+static choice chosen[HDL_ISA_AVX512 + 1];
+
+/* Chooses for an instruction set whose own kernels, or NULL, the processor has. */
+static choice choice_of(hdl_isa isa, const micro_table *own) {
+  const hdl_kernels *kernels = hdl_isa_kernels(isa);
+  if (!kernels) return (choice){0};
+  if (!own)
+    return (choice){kernels->pairs, "portable: no AVX512-BF16 for these kernels, in this processor or this build"};
+  if (agree(own, kernels->pairs, kernels->vw)) return (choice){own, "native"};
+  return (choice){kernels->pairs, "portable: this processor's own instruction gave other bytes when it was tried"};
+}
 
 static void choose(void) {
-  for (hdl_isa isa = HDL_ISA_GENERIC; isa <= HDL_ISA_AVX512; isa++) {
-    const hdl_kernels *kernels = hdl_isa_kernels(isa);
-    const micro_table *own = native(isa);
-    if (!kernels) continue;
-    bool same = own && agree(own, kernels->pairs, kernels->vw);
-    chosen[isa].table = same ? own : kernels->pairs;
-    chosen[isa].way = same  ? "native"
-                      : own ? "portable: this processor's own instruction gave other bytes when it was tried"
-                            : "portable: no AVX512-BF16 for these kernels, in this processor or this build";
-  }
+  for (hdl_isa isa = HDL_ISA_GENERIC; isa <= HDL_ISA_AVX512; isa++) chosen[isa] = choice_of(isa, native(isa));
 }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hdl import devices, ops
-from hdl.errors import SpecError, Unavailable
+from hdl.errors import SpecError, TableError, Unavailable
 from hdl.ops import precision
 
 if TYPE_CHECKING:
@@ -143,6 +143,20 @@ def of(spec: Spec, agreed: str) -> str:
         return agreed
     precision.check(spec)
     return agreed + BF16
+
+
+def check_products(spec: Spec, platform: str, table: str) -> None:
+    """Refuse a table whose spec says bfloat16, but whose products were in float32: on a CPU they once were.
+
+    Raises
+    ------
+    TableError
+    """
+    if spec.precision == precision.BF16 and device_class(platform) == "cpu" and not platform.endswith(BF16):
+        raise TableError(
+            f"{table}: made on a CPU by an older hdl, which multiplied in float32 where precision says bf16; products "
+            f"in bfloat16 would not go on to the same bytes: train anew with --init-from {table}"
+        )
 
 
 def instruction_set(platform: str) -> str:

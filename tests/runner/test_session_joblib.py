@@ -198,7 +198,7 @@ def endless(home, root):  # noqa: F811
         process = subprocess.Popen([sys.executable, "-c", ENDLESS, session.name], stderr=subprocess.PIPE, text=True,
                                    env=environment)  # fmt: skip
         started.append(process)
-        eventually(lambda: (session.state["running"] or [""])[0] == "fit" or process.poll() is not None)
+        eventually(lambda: (session.state["running"] or [[""]])[0][0] == "fit" or process.poll() is not None)
         time.sleep(0.2)
         return process
 
@@ -214,7 +214,7 @@ def test_ctrl_c_ends_the_search_and_not_the_session(session, endless, ctrl_c):
     _, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == -signal.SIGINT
     assert err.splitlines()[-1] == "KeyboardInterrupt"
-    eventually(lambda: session.state["running"] is None)
+    eventually(lambda: not session.state["running"])
     assert session.state["pids"] == pids
     assert left(session) == []
 
@@ -248,4 +248,4 @@ def test_a_session_that_dies_is_one_clear_error(home, endless):  # noqa: F811
 def test_an_order_that_is_not_there_is_told(session):
     with pytest.raises(HdlError, match=r"/nowhere/1\.order: No such file"):
         session.run(["fit", "/nowhere/1.order"])
-    assert session.state["running"] is None
+    assert not session.state["running"]

@@ -112,7 +112,7 @@ static int stripe_rows(int rows) { return rows > HDL_ROWS ? HDL_STRIPE * HDL_ROW
 /* Tells whether a block of so many rows is laid in panels once for all stripes: fewer lay a panel each, while it is in
  * L1. */
 static bool shares_panels(const hdl_layer *layer, int rows) {
-  return layer->paired || (layer->packed && layer->m_padded > 2 * stripe_rows(rows * layer->pairs));
+  return layer->packed && (layer->paired || layer->m_padded > 2 * stripe_rows(rows * layer->pairs));
 }
 static float *packed_at(const hdl_layer *layer, int v0, int pv, int r) {
   return layer->packed + (size_t)v0 * VW * (size_t)layer->packed_rows + (size_t)r * (size_t)(pv * VW);
