@@ -36,8 +36,10 @@ ISAS = {
     "avx2": AVX2,
     "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", *AVX2, "-mprefer-vector-width=512"],
 }
+# csrc/cpu/kernels/ISA_bf16.c: products by the instructions of AVX512-BF16, where the compiler knows them.
+BF16 = ["-mavx512bf16", "-mavx512vl"]
 if platform.machine().lower() not in ("x86_64", "amd64"):
-    ISAS = {"generic": []}
+    ISAS, BF16 = {"generic": []}, []
 
 NVCC_FLAGS = [
     "-std=c++17",
@@ -108,6 +110,13 @@ def core_jobs():
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
     compiler += [*CFLAGS, *os.environ.get("CFLAGS", "").split()]
     jobs = [(Path(f"csrc/cpu/kernels/{isa}.c"), f"{isa}.o", [*compiler, *flags]) for isa, flags in ISAS.items()]
+    probe = [*compiler, *BF16, "-x", "c", "-E", os.devnull]
+    if BF16 and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+        compiler.append("-DHDL_HAS_NATIVE_PAIRS")
+        jobs += [
+            (Path(f"csrc/cpu/kernels/{isa}_bf16.c"), f"{isa}_bf16.o", [*compiler, *ISAS[isa], *BF16])
+            for isa in ("avx2", "avx512")
+        ]
     return "core", [*jobs, *((path, f"{path.stem}.o", compiler) for path in sorted(Path("csrc/cpu").glob("*.c")))]
 
 

@@ -54,6 +54,9 @@ typedef enum {
 #define RULE(NUMBER, ...) HDL_##NUMBER,
 typedef enum { HDL_RULE_TABLE(RULE) HDL_RULES } hdl_rule; /* rules.h; and how many */
 #undef RULE
+/* What the factors of products are rounded to; TF32 is for GPUs: here it is FLOAT32. Of the CPU's kernels those for BF16
+   are of one instruction set as well, and give the same bytes on every processor that has it. */
+typedef enum { HDL_FLOAT32 = 0, HDL_TF32 = 1, HDL_BF16 = 2 } hdl_precision;
 typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2, HDL_MIXED = 3 } hdl_input;
 typedef enum { HDL_CLASS = 0, HDL_TARGET = 1 } hdl_output;
 
@@ -76,6 +79,7 @@ typedef struct {
   const int32_t *levels, *vector; /* [C], each >= 1: rows and columns of E_c */
   const float *rates; /* [L + 1] or NULL (1): factors of the learning rate, of the tables and of each layer. What has 0
                          is frozen: no rule, penalty, limit or decay touches it, and its gradient is 0 */
+  int32_t precision;  /* hdl_precision; entries of CSR and codes are not multiplied but gathered, always in float32 */
 } hdl_net;
 
 /* a = f(x~ W1 + b1), r = g(a W2 + b2); a sample costs |r - x|^2 / 2 + contractive/2 sum_j f'(z_j)^2 |W1_:j|^2.
@@ -90,6 +94,7 @@ typedef struct {
                               mini-batches that keeps `memory` of itself at each: needs HDL_SIGMOID */
   float corruption;        /* probability that an input is set to 0, [0, 1) */
   float contractive;
+  int32_t precision; /* hdl_precision */
 } hdl_autoencoder;
 
 /* A restricted Boltzmann machine, trained by contrastive divergence along the estimated gradient of its log-likelihood
@@ -166,6 +171,8 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
 hdl_status hdl_autoencoder_new(hdl_plan **plan, const hdl_autoencoder *net, int32_t max_batch, int32_t threads,
                                hdl_isa isa);
 void hdl_plan_free(hdl_plan *plan);
+/* Tells how this processor multiplies bfloat16 with an instruction set's kernels: "native", or "portable" and why. */
+const char *hdl_bf16_way(hdl_isa isa);
 hdl_isa hdl_plan_isa(const hdl_plan *plan);
 /* Has so many threads work from now on, or with 0 as many as are fastest. */
 hdl_status hdl_plan_threads(hdl_plan *plan, int32_t threads);
@@ -207,6 +214,17 @@ hdl_status hdl_encode(hdl_plan *plan, const float *weights, const hdl_data *data
 
 /* Philox4x32-10 (Salmon et al. 2011): out [n] = words first .. first+n of the stream keyed by (seed, a, b, c). */
 void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n, uint32_t *out);
+
+/* A matrix [n, I] of float, or where it is wide of double, whose rows and columns are so many bytes apart. */
+typedef struct {
+  const void *at;
+  int32_t wide;
+  int64_t n, I;
+  ptrdiff_t row, column;
+} hdl_matrix;
+
+/* Lays a matrix in rows out [n, I], rounded to float32, unless out is NULL; tells whether all of it is finite there. */
+int32_t hdl_rows(const hdl_matrix *x, float *out);
 
 /* Joins arrays [n] along a tree in one pass over them: out [n]. The program is in postfix order: an entry of 0 or more
  * takes the input of that number, -1 joins the last two, a before b, to a + (b - a) share with the joint's next share,

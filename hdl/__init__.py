@@ -8,6 +8,7 @@ itself needs nothing but the standard library and NumPy.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def __getattr__(name: str) -> Any:
     """Loads a public name or module when it is first asked for (PEP 562)."""
     if name in _FROM:
         try:
-            return getattr(importlib.import_module(_FROM[name]), name)
+            found = getattr(importlib.import_module(_FROM[name]), name)
+            _register()
+            return found
         except ModuleNotFoundError as error:
             if error.name not in ("sklearn", "scipy"):
                 raise
@@ -47,5 +50,14 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'hdl' has no attribute {name!r}")
 
 
+def _register() -> None:
+    """Tell joblib of its backend `hdl`."""
+    importlib.import_module("hdl.session.joblib_backend").register()
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *_FROM, *_MODULES})
+
+
+if "joblib" in sys.modules:  # else when an estimator or a session is asked for: joblib is not imported for this
+    _register()

@@ -8,6 +8,7 @@ cdef extern from "hdl.h" nogil:
         float leak
         int32_t decoder, tied
         float rho, beta, memory, corruption, contractive
+        int32_t precision
 
     hdl_status hdl_autoencoder_new(hdl_plan **, const hdl_autoencoder *, int32_t, int32_t, hdl_isa)
     hdl_status hdl_encode(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, float *,
@@ -37,7 +38,7 @@ cdef class AutoencoderPlan(Plan):
         Probability that an input is set to 0 while training.
     contractive : float
         Weight of the squared norm of the codes' Jacobian.
-    max_batch, threads, isa
+    max_batch, threads, isa, precision
         As for `Plan`.
 
     Examples
@@ -55,13 +56,14 @@ cdef class AutoencoderPlan(Plan):
 
     def __init__(self, inputs, hidden, activation="sigmoid", float leak=0.01, decoder="sigmoid", bint tied=False,
                  float rho=0.05, float beta=0, float memory=0.9, float corruption=0, float contractive=0,
-                 max_batch=256, int threads=1, isa=None):
+                 max_batch=256, int threads=1, isa=None, precision="float32"):
         cdef hdl_autoencoder net
         cdef hdl_plan *plan
         net.inputs, net.hidden, net.leak, net.tied = inputs, hidden, leak, tied
         net.activation = _one_of("activation", activation, ACTIVATIONS)
         net.decoder = HDL_SIGMOID_SQUARED if _one_of("decoder", decoder, ("linear", "sigmoid")) else HDL_SQUARED
         net.rho, net.beta, net.memory, net.corruption, net.contractive = rho, beta, memory, corruption, contractive
+        net.precision = _one_of("precision", precision, PRECISIONS)
         cdef hdl_isa number = _isa(isa)
         _check(hdl_autoencoder_new(&plan, &net, _rows(max_batch), threads, number), None)
         self._hold(plan, (inputs, hidden, inputs), threads)

@@ -12,7 +12,7 @@ import numpy as np
 
 from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, Unavailable
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
@@ -34,6 +34,7 @@ ACTIVATIONS = _names(hdl_activation_name)
 LOSSES = _names(hdl_loss_name)
 RULES = _names(hdl_rule_name)
 ISAS = ("auto", "generic", "avx2", "avx512")
+PRECISIONS = ("float32", "tf32", "bf16")
 
 
 class Result(NamedTuple):
@@ -140,6 +141,33 @@ def join(arrays, program, shares, out):
     _check(status, None)
 
 
+def rows(x, out=None):
+    """Lays a matrix in rows of float32, in one pass with a look at it, and tells whether all of it is finite there.
+
+    Parameters
+    ----------
+    x : float32 or float64 [n, I]
+        In any order, its bytes in the machine's.
+    out : float32 [n, I], contiguous, optional
+        None: x is only looked at.
+    """
+    cdef hdl_matrix given
+    cdef Py_buffer view
+    if x.ndim != 2 or x.dtype not in (np.float32, np.float64) or not (x.dtype.isnative and x.flags.aligned):
+        raise SpecError(f"x is {x.dtype} of shape {x.shape}, expected aligned float32 or float64 [n, I]")
+    if out is not None and _own("out", out, x.size).shape != x.shape:
+        raise SpecError(f"out has shape {out.shape}, expected {x.shape}")
+    cdef float *o = <float *>_address(out)
+    cdef bint finite
+    PyObject_GetBuffer(x, &view, PyBUF_STRIDES)
+    given.at, given.wide = view.buf, x.dtype == np.float64
+    given.n, given.I, given.row, given.column = view.shape[0], view.shape[1], view.strides[0], view.strides[1]
+    with nogil:
+        finite = hdl_rows(&given, o)
+    PyBuffer_Release(&view)
+    return finite
+
+
 def state_vectors(rule):
     """Counts the state vectors [P] that an update rule keeps."""
     return hdl_state_vectors(_one_of("rule", rule, RULES))
@@ -159,12 +187,18 @@ def isas():
     net.leak = net.dropout_input = net.dropout_hidden = net.loss_parameter = net.label_smoothing = 0
     net.tables = net.numbers = 0
     net.rates = NULL
+    net.precision = 0
     names = []
     for number in range(1, len(ISAS)):
         if hdl_plan_new(&plan, &net, 1, 1, number) == HDL_OK:
             names.append(ISAS[number])
             hdl_plan_free(plan)
     return tuple(names)
+
+
+def bf16_way(isa):
+    """Tells how this processor multiplies bfloat16 with these kernels: 'native', or 'portable: ' and why."""
+    return hdl_bf16_way(_one_of("isa", isa, ISAS)).decode()
 
 
 def peak_gflops(int threads=1, isa=None):

@@ -35,6 +35,8 @@ cdef class Plan:
         Factors of the learning rate: of the tables, and of each layer. What has 0 is frozen.
     isa : {'generic', 'avx2', 'avx512'}, optional
         Kernels; by default the environment's HDL_ISA, else the best that this processor runs.
+    precision : {'float32', 'tf32', 'bf16'}
+        What the factors of products are rounded to; tf32 is float32 here.
 
     Examples
     --------
@@ -62,7 +64,7 @@ cdef class Plan:
 
     def __init__(self, widths, activation="tanh", loss="softmax", float leak=0.01, float dropout_input=0,
                  float dropout_hidden=0, max_batch=256, int threads=1, isa=None, float loss_parameter=0,
-                 float label_smoothing=0, embeddings=(), int numbers=0, rates=None):
+                 float label_smoothing=0, embeddings=(), int numbers=0, rates=None, precision="float32"):
         cdef hdl_net net
         cdef hdl_plan *plan
         cdef int32_t[::1] sizes = np.array(widths, np.int32)
@@ -84,6 +86,7 @@ cdef class Plan:
         net.loss_parameter, net.label_smoothing = loss_parameter, label_smoothing
         factors = _array("rates", rates, np.float32, (net.layers + 1,), optional=True)
         net.rates = <const float *>_address(factors)
+        net.precision = _one_of("precision", precision, PRECISIONS)
         cdef hdl_isa number = _isa(isa)
         _check(hdl_plan_new(&plan, &net, _rows(max_batch), threads, number), None)
         self._hold(plan, widths, threads)

@@ -15,6 +15,7 @@ cdef extern from "hdl.h" nogil:
         const int32_t *levels
         const int32_t *vector
         const float *rates
+        int32_t precision
 
     ctypedef struct hdl_update:
         int32_t rule
@@ -50,11 +51,18 @@ cdef extern from "hdl.h" nogil:
     ctypedef struct hdl_plan:
         pass
 
+    ctypedef struct hdl_matrix:
+        const void *at
+        int32_t wide
+        int64_t n, I
+        Py_ssize_t row, column
+
     const char *hdl_last_error()
     hdl_isa hdl_best_isa()
     const char *hdl_isa_name(hdl_isa)
     hdl_status hdl_plan_new(hdl_plan **, const hdl_net *, int32_t, int32_t, hdl_isa)
     void hdl_plan_free(hdl_plan *)
+    const char *hdl_bf16_way(hdl_isa)
     hdl_isa hdl_plan_isa(const hdl_plan *)
     hdl_status hdl_plan_threads(hdl_plan *, int32_t)
     int32_t hdl_plan_working(const hdl_plan *)
@@ -69,5 +77,6 @@ cdef extern from "hdl.h" nogil:
     hdl_status hdl_forward(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, float *,
                            hdl_progress, void *, hdl_result *)
     void hdl_random_u32(uint64_t, uint32_t, uint32_t, uint32_t, uint64_t, int64_t, uint32_t *)
+    int32_t hdl_rows(const hdl_matrix *, float *)
     hdl_status hdl_join(int32_t, const float *const *, int32_t, const int32_t *, const float *, int64_t, float *)
     double hdl_peak_gflops(int32_t threads, hdl_isa isa)

@@ -20,6 +20,8 @@ from hdl.yarn.resource_manager.class_path import archive_shown
 
 # flags of /proc/cpuinfo that each kind of kernel needs, the best first
 ISAS = {"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}, "avx2": {"avx2", "fma"}, "generic": set()}
+# What the core says of itself: kernels that run here; how the best ones multiply bfloat16.
+_CORE = "from hdl import _cpu; print(*_cpu.isas(), ';', _cpu.bf16_way(_cpu.best_isa()))"
 NAMES = {
     "PIL": "pillow",
     "sklearn": "scikit-learn",
@@ -116,11 +118,16 @@ def _core() -> list[Finding]:
     if importlib.util.find_spec("hdl._cpu") is None:
         return [*findings, Finding("Core", "C core", "", "pip install .   (needs a C compiler; or ./build.sh)", True)]
     # In a process of its own: a broken core must not end this one too.
-    status, text = _run([sys.executable, "-c", "from hdl import _cpu; print(*_cpu.isas())"], timeout=30)
+    status, text = _run([sys.executable, "-c", _CORE], timeout=30)
     last = text.splitlines()[-1] if text else f"status {status}"
     if status != 0:
         return [*findings, Finding("Core", "C core", "", f"build it anew: pip install .   ({last})", needed=True)]
-    return [*findings, Finding("Core", "C core", f"loads; kernels that run here: {', '.join(last.split())}")]
+    kernels, _, bf16 = last.partition(";")
+    return [
+        *findings,
+        Finding("Core", "C core", f"loads; kernels that run here: {', '.join(kernels.split())}"),
+        Finding("Core", "bfloat16", bf16.strip()),
+    ]
 
 
 def _hadoop() -> list[Finding]:

@@ -162,7 +162,7 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     other = _validation(job, spec, schema, source)
     if other is not None:
         schema = replace(schema, reading={**(schema.reading or {}), "held": other.told(schema)})
-    return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places, other, start)
+    return _Prepared(job, source, spec, schema, splits, runner.platform_of(spec), summary.places, other, start)
 
 
 def _cut(

@@ -18,7 +18,7 @@ from hdl.evaluation import Score
 from hdl.importance import REPETITIONS, Effects
 from hdl.passes import Partial, Pass
 from hdl.predict import Model
-from hdl.runners import platform
+from hdl.runners import fits, platform
 from hdl.runners.base import Job, Notify, RoundRunner, Runner
 
 MESSAGE = "gathered"
@@ -146,7 +146,12 @@ def measure(
 
 
 def gather(job: Job, runner: RoundRunner, notify: Notify) -> Gathered:
-    """Carry the passes of a job out: `measure` calls it in this process, or YARN's master in its own."""
+    """Carry the passes of a job out: `measure` calls it in this process, or YARN's master in its own.
+
+    A job that asks for fits has a pass of its own: see `hdl.runners.fits`.
+    """
+    if fits.KIND in (job.asked or {}):
+        return Gathered(0, fits.gather(job, runner, notify), None)
     asked = Asked(**(job.asked or {}))
     model = Model(job.table, asked.version)
     _check(model, asked)
@@ -180,7 +185,7 @@ def _platform(model: Model, runner: RoundRunner) -> str:
     own = runner.platform()
     if not own and platform.device_class(runner.device) == "cpu":
         own = platform.best_isa()
-    trained = model.about.get("isa")
+    trained = platform.instruction_set(model.about.get("isa") or "")
     if own in platform.ISAS and trained in platform.ISAS:
         return min(own, trained, key=platform.ISAS.index)
     return own

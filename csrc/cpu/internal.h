@@ -12,15 +12,14 @@
 #ifndef HDL_INTERNAL_H
 #define HDL_INTERNAL_H
 
-#include "../hdl.h"
 #include "../rng.h"
+#include "micro.h"
 #include "team.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
 
 enum {
-  HDL_PV = 3,
   HDL_MAX_VW = 16,
   HDL_ROWS = 128,
   HDL_BLOCK = 512,
@@ -38,6 +37,7 @@ typedef struct {
   int I, O;
   bool along_inputs;
   bool tied;                      /* w and wt belong to the layer below, which also has their gradient */
+  bool paired;                    /* products take their factors as pairs of bfloat16 (kernels/bf16.h) */
   bool contract;                  /* dW has a term contraction * W (kernels/autoencoder.h) */
   int m, n, m_padded, nv;         /* matrix as stored: rows, columns, rows padded to VW, vectors of columns */
   int w_rows, wt_rows;            /* rows of a panel of w, of wt */
@@ -51,6 +51,9 @@ typedef struct {
   float *a, *d;  /* [block, lda] output (after activation), delta (gradient of the cost at the input of act.) */
   float *packed; /* d in panels, as dW may read it: [panel][packed_rows][panel's columns]; or NULL */
   int packed_rows;
+  /* Pairs along the k of each product: W, and W' in place of wt, in panels; X and D; rows of X, beside those of D in
+     packed. */
+  hdl_pair *w_pairs, *wt_pairs, *x_pairs, *d_pairs, *x_row_pairs;
   int lda;
   int x_ld;       /* of this layer's input */
   const float *x; /* [block, x_ld] this layer's input: the gathered data or the layer below's a */
@@ -144,7 +147,9 @@ typedef struct {
   void (*squared_norms)(hdl_plan *plan, int thread);
   void (*gibbs)(hdl_plan *plan, const hdl_context *ctx, int thread);
   void (*contrastive_divergence)(hdl_plan *plan, const hdl_context *ctx, int thread);
+  bool (*rows)(const hdl_matrix *x, float *out);
   float (*peak)(int64_t n);
+  const micro_table *pairs; /* by plain multiply-adds */
 } hdl_kernels;
 
 /* generic.c, avx2.c, avx512.c; tests/unit/core_wide.c has the 16-lane source split into smaller vectors */
@@ -166,6 +171,7 @@ struct hdl_plan {
   hdl_team team[HDL_TASKS];
   hdl_isa isa;
   const hdl_kernels *kernels;
+  const micro_table *bf16; /* multiplies pairs of bfloat16; NULL: products are in float32 */
   int activation, loss;
   float leak, loss_parameter, label_smoothing;
   uint32_t drop_input, drop_hidden; /* round(65536 p) */
@@ -254,6 +260,12 @@ static inline double hdl_now(void) { /* seconds */
 }
 
 static inline int hdl_round_up(int n, int to) { return (n + to - 1) / to * to; }
+
+/* The first row of part i of so many parts of a block; pairs of rows stay together. */
+static inline int64_t hdl_cut(const hdl_plan *plan, int64_t rows, int64_t i, int64_t parts) {
+  if (!plan->bf16) return rows * i / parts;
+  return i == parts ? rows : (rows + 1) / 2 * i / parts * 2;
+}
 
 static inline hdl_range *hdl_share(const hdl_plan *plan, int l, int thread) {
   return &plan->range[thread * (plan->layers + 1) + l];

@@ -49,3 +49,5 @@ void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t 
     out[i] = x[word % 4];
   }
 }
+
+int32_t hdl_rows(const hdl_matrix *x, float *out) { return hdl_isa_kernels(hdl_best_isa())->rows(x, out); }

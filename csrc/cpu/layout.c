@@ -38,7 +38,8 @@ static void set_shapes(hdl_plan *plan, int input_type) {
     layer->x_ld = row_length(mixed && l == 0 ? plan->numbers : layer->I, vw) * pairs;
     layer->tied = plan->autoencoder.tied && l == 1, layer->contract = plan->autoencoder.contractive > 0 && l == 0;
     layer->pairs = l == 0 ? pairs : 1;
-    layer->along_inputs = !(panels && l == 0) && !layer->tied && along_inputs(layer->I, layer->O, vw, rows && l == 0);
+    layer->paired = plan->bf16 && l < plan->layers && !(rows && l == 0);
+    layer->along_inputs = !layer->paired && !(panels && l == 0) && !layer->tied && along_inputs(layer->I, layer->O, vw, rows && l == 0);
     layer->m = layer->along_inputs ? layer->O : layer->I, layer->n = layer->along_inputs ? layer->I : layer->O;
     layer->m_padded = hdl_round_up(layer->m, vw), layer->nv = (layer->n + vw - 1) / vw;
     layer->ld = layer->along_inputs ? row_length(layer->n, vw) : 0;
@@ -60,10 +61,24 @@ static void *allocate(arena *a, size_t count) {
   return at;
 }
 
+/* Lays out what a layer's products read instead of its w, wt, x and d. */
+static void lay_pairs(hdl_layer *layer, arena *a, size_t rows, bool transposed) {
+  if (!layer->paired) return;
+  if (layer->tied) {
+    layer->w_pairs = layer[-1].wt_pairs, layer->wt_pairs = layer[-1].w_pairs;
+  } else {
+    layer->w_pairs = allocate(a, layer->size / 2);
+    layer->wt_pairs = transposed ? allocate(a, (size_t)(layer->n + 1) / 2 * (size_t)layer->m_padded) : NULL;
+  }
+  layer->x_pairs = allocate(a, rows * (size_t)layer->x_ld / 2);
+  layer->x_row_pairs = layer->tied ? NULL : allocate(a, rows * (size_t)layer->x_ld / 2);
+  layer->d_pairs = allocate(a, rows * (size_t)layer->lda / 2);
+}
+
 /* Lays out the panels of a layer's d where its columns are several panels. */
 static void lay_panels(hdl_layer *layer, arena *a, size_t rows, int vw) {
-  if (layer->along_inputs || layer->tied || layer->nv <= HDL_PV) return;
-  rows *= (size_t)layer->pairs;
+  if (layer->along_inputs || layer->tied || (layer->nv <= HDL_PV && !layer->paired)) return;
+  rows = rows * (size_t)layer->pairs / (layer->paired ? 2 : 1);
   layer->packed = allocate(a, rows * (size_t)(layer->nv * vw)), layer->packed_rows = (int)rows;
 }
 
@@ -109,13 +124,14 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   for (int l = 0; l < plan->layers; l++) {
     hdl_layer *layer = &plan->layer[l];
     size_t width = (size_t)hdl_round_up(layer->O, HDL_MAX_VW);
+    bool transposed = l || plan->autoencoder.tied || plan->gibbs || plan->tables;
+    lay_pairs(layer, a, block, transposed);
     if (layer->tied) {
       layer->w = layer[-1].wt, layer->wt = layer[-1].w;
     } else {
       layer->w = allocate(a, layer->size);
-      layer->wt = (l || plan->autoencoder.tied || plan->gibbs || plan->tables) && !layer->along_inputs
-                      ? allocate(a, (size_t)layer->n * (size_t)layer->m_padded)
-                      : NULL;
+      bool copy = transposed && !layer->along_inputs && !layer->paired;
+      layer->wt = copy ? allocate(a, (size_t)layer->n * (size_t)layer->m_padded) : NULL;
       layer->g = allocate(a, layer->size);
     }
     layer->b = allocate(a, width), layer->gb = allocate(a, width);

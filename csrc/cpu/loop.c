@@ -47,6 +47,11 @@ static void prepare(const hdl_call *call, hdl_context *ctx, int64_t s, int64_t n
   }
 }
 
+/* Finds a thread's first row of the block. */
+static int first_row(const hdl_plan *plan, const hdl_context *ctx, int thread) {
+  return (int)hdl_cut(plan, ctx->rows, thread, plan->threads);
+}
+
 /* Takes a thread's rows through the first layer, and, when all threads' are there, means of its activations. */
 static void phase_first(hdl_plan *plan, hdl_context *ctx, int thread, int r0, int r1) {
   if (r0 < r1) plan->kernels->gather(plan, ctx, r0, r1), plan->kernels->forward(plan, ctx, 0, r0, r1);
@@ -62,7 +67,7 @@ static void phase_rows(hdl_call *call, hdl_context *ctx, int thread) {
     plan->kernels->gibbs(plan, ctx, thread);
     return;
   }
-  int r0 = ctx->rows * thread / plan->threads, r1 = ctx->rows * (thread + 1) / plan->threads;
+  int r0 = first_row(plan, ctx, thread), r1 = first_row(plan, ctx, thread + 1);
   phase_first(plan, ctx, thread, r0, r1);
   if (r0 == r1) return;
   if (call->task == HDL_TASK_ENCODE) {
@@ -152,7 +157,8 @@ static size_t out_width(const hdl_call *call) {
 
 /* Sets the rows of block b of a mini-batch: n samples from `from` on, then the chains. */
 static void set_block(const hdl_call *call, hdl_context *ctx, int64_t from, int64_t n, int64_t b, int64_t blocks) {
-  int64_t rows = n + chain_rows(call), first = rows * b / blocks, end = rows * (b + 1) / blocks;
+  int64_t rows = n + chain_rows(call), first = hdl_cut(call->plan, rows, b, blocks);
+  int64_t end = hdl_cut(call->plan, rows, b + 1, blocks);
   int64_t lo = first < n ? first : n, hi = end < n ? end : n;
   ctx->order = call->order ? call->order + from + lo : NULL;
   ctx->base = from + lo, ctx->row0 = lo, ctx->rows = (int)(hi - lo);
@@ -177,7 +183,7 @@ static void run_steps(void *argument, int thread) {
     ctx.chain_weight = more ? (float)n / (float)more : 0;
     for (int64_t b = 0; ctx.mean && blocks > 1 && b < blocks; b++) {
       set_block(call, &ctx, from, n, b, blocks);
-      phase_first(plan, &ctx, thread, ctx.rows * thread / plan->threads, ctx.rows * (thread + 1) / plan->threads);
+      phase_first(plan, &ctx, thread, first_row(plan, &ctx, thread), first_row(plan, &ctx, thread + 1));
       hdl_pool_barrier(plan->pool, thread);
     }
     ctx.mean &= blocks == 1;

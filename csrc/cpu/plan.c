@@ -75,6 +75,8 @@ static hdl_status check_net(const hdl_net *net, int32_t max_batch, int32_t threa
     return hdl_fail(HDL_EINVAL, "dropout_input is %g, expected [0, 1)", (double)net->dropout_input);
   if (!(net->dropout_hidden >= 0 && net->dropout_hidden < 1))
     return hdl_fail(HDL_EINVAL, "dropout_hidden is %g, expected [0, 1)", (double)net->dropout_hidden);
+  if (net->precision < HDL_FLOAT32 || net->precision > HDL_BF16)
+    return hdl_fail(HDL_EINVAL, "unknown precision %d", net->precision);
   if (max_batch < 1) return hdl_fail(HDL_EINVAL, "max_batch is %d, expected at least 1", max_batch);
   if (threads < 1 || threads > HDL_MAX_THREADS)
     return hdl_fail(HDL_EINVAL, "threads is %d, expected 1 to %d", threads, HDL_MAX_THREADS);
@@ -99,7 +101,8 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
   size_t weights = 0;
   for (int l = 0; l < net->layers; l++) weights += (size_t)net->widths[l] * (size_t)net->widths[l + 1];
   int block = weights * sizeof(float) < HDL_LARGE ? HDL_ROWS : HDL_BLOCK;
-  made->block = max_batch < block ? max_batch : block;
+  made->block = hdl_round_up(max_batch < block ? max_batch : block, 2);
+  made->bf16 = net->precision == HDL_BF16 ? hdl_bf16_kernels(isa) : NULL;
   made->activation = net->activation, made->loss = net->loss, made->leak = net->leak;
   made->loss_parameter = net->loss_parameter, made->label_smoothing = net->label_smoothing;
   made->drop_input = (uint32_t)(65536 * net->dropout_input + 0.5f), made->keep_input = 1 / (1 - net->dropout_input);
@@ -144,7 +147,7 @@ hdl_status hdl_autoencoder_new(hdl_plan **plan, const hdl_autoencoder *net, int3
     return hdl_fail(HDL_EINVAL, "contractive is %g", (double)net->contractive);
   int32_t widths[3] = {net->inputs, net->hidden, net->inputs};
   hdl_net dense = {.layers = 2, .widths = widths, .activation = net->activation, .loss = net->decoder};
-  dense.leak = net->leak, dense.dropout_input = net->corruption;
+  dense.leak = net->leak, dense.dropout_input = net->corruption, dense.precision = net->precision;
   hdl_status status = hdl_plan_new(plan, &dense, max_batch, threads, isa);
   if (status) return status;
   (*plan)->reconstructs = true, (*plan)->autoencoder = *net;

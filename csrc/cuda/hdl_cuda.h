@@ -18,8 +18,6 @@ extern "C" {
 
 enum { HDL_CUDA_THREADS = 256 }; /* of a block that computes whole tiles; one whose warps do has more */
 
-typedef enum { HDL_FLOAT32 = 0, HDL_TF32 = 1, HDL_BF16 = 2 } hdl_precision; /* of the factors of products */
-
 typedef enum {
   HDL_ARENA_W = 0, /* weights [P] */
   HDL_ARENA_S = 1, /* the rule's state [S, P] */

@@ -85,7 +85,7 @@ FLAGS = [
         ),
         ("--patience", "patience", "ROUNDS", "Stop after so many rounds without a better metric; 0 for never."),
         ("--seed", "seed", "N", "Seed of all that is random."),
-        ("--precision", "precision", "", "What a GPU rounds the factors of products to."),
+        ("--precision", "precision", "", "What the factors of products are rounded to: bf16, or on a GPU tf32."),
     ),
     *_section(
         "Fine-tuning",

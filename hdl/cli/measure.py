@@ -9,6 +9,7 @@ import click
 from hdl.cli import progress
 from hdl.cli.common import OneNumber, Option, aligned
 from hdl.cli.session_flags import session_option
+from hdl.cli.yarn_flags import container_options
 from hdl.errors import HdlError, SpecError
 
 RUN = "Run"
@@ -21,7 +22,6 @@ MOST_SHOWN = 30  # columns in a terminal
 
 def measure_options(command: click.Command) -> click.Command:
     """Add the flags of where is measured, and of importance."""
-    from hdl.cli.train import Memory
     from hdl.cli.training import RUNNERS
 
     count = click.IntRange(min=1)
@@ -30,13 +30,7 @@ def measure_options(command: click.Command) -> click.Command:
                help="Who does the work; figures are the same to the last digit.  [default: local]"),
         Option(["--workers"], type=OneNumber(), metavar="N", section=RUN,
                help="Worker processes; default: the processors where the data is large, and one a part on a cluster."),
-        Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=RUN,
-               help="Of a YARN worker's container, as 2g or 1536m.  [default: 1g]"),
-        Option(["--worker-vcores"], type=count, metavar="N", section=RUN,
-               help="Processors of a YARN worker's container.  [default: 1]"),
-        Option(["--master-memory"], type=Memory(), metavar="SIZE", section=RUN,
-               help="Of the container of YARN's master.  [default: 1g]"),
-        Option(["--queue"], metavar="NAME", section=RUN, help="YARN's queue; default: the cluster's own."),
+        *container_options(RUN),
         session_option(RUN),
         Option(["--importance"], is_flag=True, section=IMPORTANCE,
                help="How much worse the network gets where a column's cells are shuffled, and how its answers depend "

@@ -75,18 +75,6 @@ def _run_options(command: click.Command) -> click.Command:
     return command
 
 
-class Memory(click.ParamType):
-    """An amount of memory, 2g or 1536m, as MiB."""
-
-    name = "memory"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mg])(?:i?b)?", str(value).strip().lower())
-        if isinstance(value, int) or not match:
-            self.fail(f"expected an amount like 2g or 1536m (given {value!r})", param, ctx)
-        return round(float(match[1]) * (1024 if match[2] == "g" else 1))
-
-
 class WorkerCount(click.ParamType):
     """A number of workers as (N, N), or the fewest and the most of them, A:B."""
 
@@ -106,15 +94,9 @@ def _yarn_options(command: click.Command) -> click.Command:
     """Add the flags of the YARN runner, which do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
     command.params[14:14] = [
-        Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=YARN,
-               help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
-        Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=YARN,
-               help="Processors of a worker's container.  [default: 1]"),
+        *yarn_flags.container_options(YARN),
         Option(["--worker-gpus"], type=click.IntRange(min=0), metavar="N", section=YARN,
                help="GPUs of a worker's container; default: 1 with --device cuda, else 0."),
-        Option(["--master-memory"], type=Memory(), metavar="SIZE", section=YARN,
-               help="Of the master's container.  [default: 1g]"),
-        Option(["--queue"], metavar="NAME", section=YARN, help="YARN's queue; default: the cluster's own."),
         Option(["--node-label"], metavar="NAME", section=YARN, help="Run on nodes of this label only."),
         Option(["--publish-every"], type=click.IntRange(min=0), metavar="ROUNDS", section=YARN,
                help="Rounds between two versions in TABLE; 0: as HDFS keeps up, at most one a second.  [default: 0]"),
@@ -159,27 +141,27 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     run["workers"], settings["fewest_workers"] = _workers(run["workers"], run["runner"])
     take_session(named, run, settings)
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
-    init_from = values.pop("init_from") or ""
+    run["init_from"] = values.pop("init_from") or ""
     texts, before = values.pop("grid"), grid.stored_grid(out, run["resume"])
     asked = {name: values.pop(name) for name in FOLD_NAMES}
     if (asked["folds"] is not None) + bool(texts or before) > 1:
         raise SpecError("--grid and --folds: give one of them")
-    if init_from and (run["resume"] or texts or before or asked["folds"] is not None):
-        with_ = "--resume, as version 0 has its weights" if run["resume"] else "--grid or --folds"
-        raise SpecError(f"--init-from {init_from}: is not for {with_}; leave it out")
+    if run["init_from"] and run["resume"]:
+        raise SpecError(
+            f"--init-from {run['init_from']}: is not for --resume, as version 0 has its weights; leave it out"
+        )
+    start = _started(run["init_from"], values, run["workers"] or 1) if run["init_from"] else None
     if texts or before:
-        grid.train(data, out, texts, before, values, run)
+        grid.train(data, out, texts, before, values, run, start)
         return
     cut = folds.stored_folds(out, run["resume"])
     if asked["folds"] is not None or cut:
-        folds.train(data, out, asked, cut, values, run)
+        folds.train(data, out, asked, cut, values, run, start)
         return
     if asked["oof"] is not None or asked["final"]:
         raise SpecError(f"{'--oof' if asked['oof'] is not None else '--final'}: goes with --folds")
     base, reading = _stored_spec_and_options(out) if run["resume"] and out else (None, None)
-    if init_from:
-        base = _started(init_from, values, run["workers"] or 1)
-    spec = take_spec(values, base, run["workers"] or 1)
+    spec = take_spec(values, base or start, run["workers"] or 1)
     options = take_data_options(values, reading)
     if reading is None and not stack.labelled(spec):
         options = options.make(options, judged=False)
@@ -190,7 +172,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
     if out == "":
         raise SpecError("--out: expected the name of a folder (given '')")
-    _train(data, out, spec, options, init_from, **run)
+    _train(data, out, spec, options, **run)
 
 
 def _workers(given: tuple[int, int] | None, runner: str) -> tuple[int | None, int | None]:
@@ -250,7 +232,7 @@ def _started(path: str, values: dict[str, Any], shards: int) -> Any:
 
 
 def _train(
-    data: str, out: str, spec: Any, options: Any, init_from: str, *, test: str | None, resume: bool, strict: bool,
+    data: str, out: str, spec: Any, options: Any, *, init_from: str, test: str | None, resume: bool, strict: bool,
     overwrite: bool, runner: str, workers: int | None, threads: int | None, device: str, no_report: bool,
     quiet: bool, dry_run: bool, settings: dict[str, Any], logs: tuple[str, ...],
 ) -> None:  # fmt: skip

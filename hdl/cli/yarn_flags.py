@@ -18,6 +18,18 @@ NAMES = {
 }  # fmt: skip
 
 
+class Memory(click.ParamType):
+    """An amount of memory, 2g or 1536m, as MiB."""
+
+    name = "memory"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mg])(?:i?b)?", str(value).strip().lower())
+        if isinstance(value, int) or not match:
+            self.fail(f"expected an amount like 2g or 1536m (given {value!r})", param, ctx)
+        return round(float(match[1]) * (1024 if match[2] == "g" else 1))
+
+
 class Duration(click.ParamType):
     """A time as 90s, 10m, 1h or 2d, or seconds without a unit; in seconds.
 
@@ -54,6 +66,19 @@ class Variable(click.ParamType):
         if not sign:
             self.fail(f"expected NAME=VALUE (given {value!r})", param, ctx)
         return name, text
+
+
+def container_options(section: str) -> list[click.Option]:
+    """Make the flags of what containers are asked for, for each command that starts an application."""
+    return [
+        Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=section,
+               help="Of a YARN worker's container, as 2g or 1536m.  [default: 1g]"),
+        Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=section,
+               help="Processors of a YARN worker's container.  [default: 1]"),
+        Option(["--master-memory"], type=Memory(), metavar="SIZE", section=section,
+               help="Of the container of YARN's master.  [default: 1g]"),
+        Option(["--queue"], metavar="NAME", section=section, help="YARN's queue; default: the cluster's own."),
+    ]  # fmt: skip
 
 
 def failure_options() -> list[click.Option]:

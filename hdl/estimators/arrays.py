@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl import data
+from hdl.estimators.rounding import Rounded
 
 
 def local(X: Any, name: str = "X") -> Any:
@@ -36,6 +37,8 @@ def local(X: Any, name: str = "X") -> Any:
 
 def float_type(x: Any) -> type[np.floating]:
     """Return the float type in which answers to a block of features are given: float64 for float64, else float32."""
+    if isinstance(x, Rounded):
+        return x.kind
     values = x.data if isinstance(x, data.Csr) else x
     kind = values.dtype if isinstance(values, np.ndarray) else np.dtype(np.float64)  # cells of a table are float64
     return np.float64 if kind == np.float64 else np.float32

@@ -13,10 +13,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from hdl import spec as specs
-from hdl.estimators import rounds
 from hdl.estimators.features import FeatureLearner
 from hdl.estimators.learner import by_batches
 from hdl.estimators.parameters import ACTIVATIONS
+from hdl.fitting import rounds
 from hdl.ops import Samples
 from hdl.ops.transformed import scaled
 from hdl.spec import Spec

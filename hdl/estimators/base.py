@@ -21,18 +21,15 @@ from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.data.tabular.frame import Frame
 from hdl.errors import NonFinite
-from hdl.estimators import holdout, rounds, tables
+from hdl.estimators import holdout, tables
 from hdl.estimators.arrays import float_type, local, typed
 from hdl.estimators.fitted import Fitted
-from hdl.estimators.learner import TOO_LARGE
-from hdl.estimators.pace import of_estimator
+from hdl.estimators.learner import TOO_LARGE, Answer, Make
 from hdl.estimators.parameters import check, preprocessing, scale_of, to_spec
-from hdl.metrics import METRICS
+from hdl.fitting import rounds
+from hdl.fitting.pace import of_estimator
+from hdl.fitting.score import Score
 from hdl.ops import Samples, losses
-from hdl.spec import Spec
-from hdl.wire import Update
-
-COPIED = 1024  # samples at a time that are not as the core takes them
 
 
 class Perceptron(Fitted):
@@ -188,22 +185,8 @@ class Perceptron(Fitted):
         """Return validated samples as the core takes them; of a new fit they decide the schema."""
 
     @abstractmethod
-    def _score(self, sums: dict[str, float], held: Samples) -> float:
-        """Return the score of samples that were held out, of the sums of a round; higher is better."""
-
-    def _score_by(self, spec: Spec, update: Update) -> float:
-        """Return the spec's metric of the samples held out, negative where lower is better: so higher is better.
-
-        Raises
-        ------
-        ValueError
-            It is not defined for them.
-        """
-        metric = str(spec.metric)
-        value = sync.measure(spec, update, self._schema.target_deviation)[f"val_{metric}"]
-        if value is None:
-            raise ValueError(f"metric={metric!r} is not defined for the samples held out: is one class missing there?")
-        return value if METRICS[metric].higher else -value
+    def _score(self, held: Samples) -> Score:
+        """Say what samples that were held out are scored by."""
 
     def _train(
         self, samples: Samples, held: Samples | None, again: bool, iterations: int, partial: bool = False
@@ -226,16 +209,11 @@ class Perceptron(Fitted):
             measured = spec.with_(metric=self.metric, validation=self.validation_fraction)
             deciding.check(measured)
 
-        def score(update: Update) -> float:
-            assert held is not None
-            return self._score(update.sums, held) if self.metric is None else self._score_by(measured, update)
-
         early, unit = self.early_stopping and held is not None, losses.unit(spec, self._schema.target_deviation)
         pace = of_estimator(self, again, partial)
         searched = spec.optimizer.line_search and not early
         patience, gradient = (None, self.tol) if searched else (self.n_iter_no_change, None)
-        measure = None if held is None else score
-        limits = rounds.Limits(iterations, patience, self.tol, self.max_fun, measure, early, pace, gradient)
+        limits = rounds.Limits(iterations, patience, self.tol, self.max_fun, self._scored(held), early, pace, gradient)
         if self.verbose:
             limits.told = lambda number, cost, weights: print(f"Iteration {number}, loss = {cost * unit:.8f}")
             limits.measured = lambda value: print(f"Validation score: {value:f}")
@@ -249,6 +227,13 @@ class Perceptron(Fitted):
         self.learning_rate_ = self.learning_rate_init if pace is None else pace.rate
         self._keep(spec, trained.weights, trained.curve, trained.scores, again)
         return self
+
+    def _scored(self, held: Samples | None) -> Score | None:
+        """Say what samples that were held out are scored by, if any were: the metric asked for, or the score."""
+        if held is None or self.metric is None:
+            return None if held is None else self._score(held)
+        deviation = self._schema.target_deviation
+        return Score("metric", deviation=None if deviation is None else deviation.tolist())
 
     def _tell_end(self, trained: rounds.Trained, limits: rounds.Limits) -> None:
         """Warn where nothing but its limits has ended a training; else say why it ended, where that is asked for."""
@@ -284,14 +269,15 @@ class Perceptron(Fitted):
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
         """Compute the net's answers to X [N, O], in the targets' unit."""
         check_is_fitted(self)
-        x = self._read(X, reset=False)
+
+        def answerer(make: Make) -> Answer:
+            core, w = make(self._fitted), self._weights.w
+            return lambda samples: core.forward(w, samples)[0]
+
+        out, kind = self._answers(X, answerer)
         simplex = self.out_activation_ == "softmax"
-        kind = np.float32 if simplex and tables.is_table(X) else float_type(x)  # as of the same rows in a file
-        core, w = self._make(self._fitted), self._weights.w
-        # What is float64, or lies column by column, is copied part by part: the whole never.
-        copied = isinstance(x, np.ndarray) and (x.dtype == np.float64 or not x.flags.c_contiguous)
-        parts = [x[start : start + COPIED] for start in range(0, len(x), COPIED)] if copied else [x]
-        out = np.concatenate([core.forward(w, self._seen(part))[0] for part in parts])
+        if simplex and tables.is_table(X):
+            kind = np.float32  # as of the same rows in a file
         wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
         if len(wrong):
             raise ValueError(

@@ -24,8 +24,8 @@ from hdl.errors import SpecError
 from hdl.estimators.base import Perceptron
 from hdl.estimators.learner import by_batches
 from hdl.estimators.parameters import extended
+from hdl.fitting.score import Score
 from hdl.ops import Samples, losses
-from hdl.wire import total_weight
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -199,8 +199,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             raise SpecError("the table holds a regression; expected classes")
         self.classes_ = as_array(schema.classes) if schema.classes else np.arange(schema.outputs)
 
-    def _score(self, sums: dict[str, float], held: Samples) -> float:
-        return sums["val_correct"] / (total_weight(sums, "val_") or 1)
+    def _score(self, held: Samples) -> Score:
+        return Score("accuracy")
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the probabilities of the classes, or of each label [N, O].

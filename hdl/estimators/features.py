@@ -16,10 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from hdl import data, models, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
-from hdl.estimators import rounds
+from hdl.estimators import tables
 from hdl.estimators.arrays import float_type, local, typed
-from hdl.estimators.learner import Learner
+from hdl.estimators.learner import Learner, Make
 from hdl.estimators.parameters import check
+from hdl.fitting import rounds
 from hdl.models import codes, stack
 from hdl.models.stack import Layer
 from hdl.ops import Samples
@@ -81,8 +82,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
     def transform(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the codes [N, H] of X [N, I], in the float type of X; they are computed in float32."""
         check_is_fitted(self)
-        x = self._read(X, reset=False)
-        return typed(self._encoder()(self._seen(x)), float_type(x))
+        return typed(*self._answers(X, self._encoder))
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the reconstructions [N, I] of codes [N, H], in the data's own scale."""
@@ -112,8 +112,8 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         spec, w, below = self._top()
         return codes.Decoder(spec, w, None, below)
 
-    def _encoder(self) -> codes.Encoder:
-        return codes.Encoder(self._fitted, self._weights.w, self._make)
+    def _encoder(self, make: Make | None = None) -> codes.Encoder:
+        return codes.Encoder(self._fitted, self._weights.w, make or self._make)
 
     def _samples(self, X: Any, new: bool) -> Samples:
         x = self._read(X, reset=new)
@@ -122,7 +122,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
             spec = specs.parse(fields)
             if spec.scale.name == "auto" and stack.units(spec) == "bounded" and _bounded(x):
                 spec = spec.with_(scale="none")  # as of dense data: a summary of sparse data has no signs
-            summary = of_block(data.Block(x, None, lambda i: {"offset": i}), moments=spec.scale.fitted)
+            summary = of_block(data.Block(tables.block(x), None, lambda i: {"offset": i}), moments=spec.scale.fitted)
             self._schema = data.fit(summary, spec)
         return self._seen(x)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from sklearn.utils import check_array, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hdl import data, devices, ops, sync
+from hdl import spec as specs
 from hdl.data.block import fits_float32
 from hdl.data.schema import Schema
 from hdl.data.shard import centred
 from hdl.data.tabular.frame import Column
-from hdl.estimators import tables
-from hdl.estimators.arrays import local
+from hdl.estimators import rounding, tables
+from hdl.estimators.arrays import float_type, local
+from hdl.estimators.rounding import Rounded
 from hdl.ops import Samples, layout
 from hdl.spec import LINE_SEARCH_RULES, Spec
 from hdl.table import Table, Version
@@ -46,10 +49,17 @@ def by_batches(estimator: Any) -> bool:
     return True
 
 
+Answer = Callable[[Samples], NDArray[np.float32]]
+Make = Callable[[Spec], ops.Operations]
+
+
 class Learner(BaseEstimator):
     """Base of every estimator: validated input, a seed, a network that can be stored."""
 
     categorical_features: Any = "from_dtype"
+    device: str
+    scale: str | None
+    n_jobs: int | None
     _mixed = False  # whether features may be a table's, with categories, dates and missing cells
     _class = "cpu"  # of device that the last fit computed on
     _schema: Schema
@@ -67,9 +77,46 @@ class Learner(BaseEstimator):
         else:
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _make(self, spec: Spec) -> ops.Operations:
-        """Make the operations of a spec, on the device that the parameters name."""
-        return ops.make(spec, devices.resolve(self.device), threads(self.n_jobs))
+    def _make(self, spec: Spec, jobs: int | None = None) -> ops.Operations:
+        """Make the operations of a spec, on the device that the parameters name, with as many threads as they say."""
+        return ops.make(spec, devices.resolve(self.device), threads(self.n_jobs) if jobs is None else jobs)
+
+    def _answers(self, X: Any, answerer: Callable[[Make], Answer]) -> tuple[NDArray[np.float32], type[np.floating]]:
+        """Compute answers to X [N, I], and tell the float type in which they are given.
+
+        Plain numbers are looked at, rounded and turned round part by part, right before the core reads the part; each
+        thread takes parts of its own.
+
+        Parameters
+        ----------
+        answerer : function
+            Given what makes operations, it gives a function of samples [n, I] that computes their answers [n, O].
+        """
+        X = tables.named(local(X))
+        x = self._plain(X, NOTHING, reset=False) if devices.resolve(self.device) == "cpu" else None
+        found = None if x is None else self._by_parts(x, answerer)
+        if x is not None and found is not None:
+            return found, float_type(x)
+        x = self._read(X, reset=False)
+        return answerer(self._make)(self._seen(x)), float_type(x)
+
+    def _by_parts(self, x: NDArray, answerer: Callable[[Make], Answer]) -> NDArray[np.float32] | None:
+        """Compute answers to plain numbers [N, I]; None where they are not all finite."""
+        left, answers = rounding.parts(x.shape), dict[int, NDArray]()
+        count, longest = len(left), left[0].stop
+
+        def work(mine: Iterator[slice]) -> None:
+            answer = answerer(self._make if count == 1 else partial(self._make, jobs=1))
+            room = None if rounding.ready(x) else np.empty((longest, x.shape[1]), np.float32)
+            for part in mine:
+                given = self._looked_at(x[part], reset=False, jobs=1, room=room)
+                if given is None:
+                    left.clear()
+                    return
+                answers[part.start] = answer(self._seen(given))
+
+        rounding.share(left, threads(self.n_jobs), work)
+        return np.concatenate([answers[start] for start in sorted(answers)]) if len(answers) == count else None
 
     def _read(self, X: Any, y: Any = NOTHING, *, reset: bool, **targets: Any) -> Any:
         """Return validated features as a block of data has them, a table's as a `Frame`; with y the labels too.
@@ -80,9 +127,11 @@ class Learner(BaseEstimator):
             In scikit-learn's words: other columns than those of the fit, NaN where none was fitted, and so on.
         """
         X = tables.named(local(X))
-        if y is NOTHING and not reset and self._as_fitted(X):
-            return self._inputs(X)
-        y = local(y, "y")
+        y = y if y is NOTHING else local(y, "y")
+        plain = self._plain(X, y, reset)
+        looked_at = None if plain is None else self._looked_at(plain, reset)
+        if looked_at is not None:
+            return looked_at if y is NOTHING else (looked_at, self._targets(len(looked_at), y, targets))
         x = self._raw(X, reset)
         if x is None:
             checks = {"accept_sparse": "csr", "dtype": TYPES, "reset": reset}
@@ -92,20 +141,43 @@ class Learner(BaseEstimator):
             return self._inputs(X), y
         if reset:
             validate_data(self, X, *([] if y is NOTHING else [y]), skip_check_array=True)
-        stand_in = np.zeros((len(x), min(1, x.shape[1])))  # of as many samples: y alone is left to check
         if y is NOTHING:
-            check_array(stand_in, estimator=self, input_name="X")
+            check_array(np.zeros((len(x), min(1, x.shape[1]))), estimator=self, input_name="X")
             return x
-        return x, check_X_y(stand_in, y, estimator=self, **targets)[1]
+        return x, self._targets(len(x), y, targets, min(1, x.shape[1]))
 
-    def _as_fitted(self, X: Any) -> bool:
-        """Tell at one look whether X [N, I] has nothing that scikit-learn could say of it, whose checks take longer."""
-        if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in TYPES or not len(X):
-            return False
-        if X.shape[1] != self.n_features_in_ or hasattr(self, "feature_names_in_") or self._columns() is not None:
-            return False
-        with np.errstate(over="ignore", invalid="ignore"):
-            return X.dtype == np.uint8 or bool(np.isfinite(X.sum()))  # a sum too large is looked at again
+    def _targets(self, samples: int, y: Any, targets: dict[str, Any], width: int = 1) -> NDArray:
+        """Return y as scikit-learn checks it beside so many samples, which have been looked at."""
+        return check_X_y(np.zeros((samples, width)), y, estimator=self, **targets)[1]
+
+    def _plain(self, X: Any, y: Any, reset: bool) -> NDArray | None:
+        """Return X as an array [N, I] of which only what its values are is open yet; None: more needs a look first.
+
+        Raises
+        ------
+        ValueError
+            In scikit-learn's words: it has other columns than those of the fit.
+        """
+        x = tables.array_of(X)
+        if type(x) is not np.ndarray or x.ndim != 2 or x.dtype not in TYPES or not x.size or not x.flags.aligned:
+            return None
+        if tables.chosen(self.categorical_features) or not (reset or self._columns() is None):
+            return None
+        if reset or x is not X or x.shape[1] != self.n_features_in_ or hasattr(self, "feature_names_in_"):
+            validate_data(self, X, *([] if y is NOTHING else [y]), reset=reset, skip_check_array=True)
+        return x
+
+    def _looked_at(
+        self, x: NDArray, reset: bool, jobs: int | None = None, room: NDArray[np.float32] | None = None
+    ) -> NDArray | Rounded | None:
+        """Return numbers that are all finite, rounded in the same pass where that loses nothing; else None."""
+        if x.dtype == np.uint8:
+            return x
+        jobs = threads(self.n_jobs) if jobs is None else jobs
+        if specs.parse({"scale": self.scale or "none"}).scale.fitted if reset else self._schema.center is not None:
+            return x if rounding.finite(x, jobs) else None
+        seen = rounding.rounded(x, jobs, room)
+        return None if seen is None else Rounded(seen, float_type(x))
 
     def _raw(self, X: Any, reset: bool) -> Any:
         """Return a table's raw rows, checked; None of what scikit-learn checks: numbers that are all there."""
@@ -153,16 +225,20 @@ class Learner(BaseEstimator):
         """
         x = tables.block(x)
         encodings, scale, shift = self._schema.encodings, self._schema.scale, self._schema.shift
-        if encodings is None:
-            seen: Any = centred(x, self._schema)
-        else:
+        if encodings is not None:
             x, y, weight = self._whole(x, y, weight)
             seen, scale, shift = encodings.encode(x), None, None
-        values = _values(seen)
-        if values is not _values(x) and not fits_float32(values):  # what is as it was given, scikit-learn has checked
+            fits = fits_float32(_values(seen))
+        elif isinstance(x, np.ndarray) and x.dtype != np.uint8 and self._schema.center is None:
+            seen = x if rounding.ready(x) else rounding.rounded(x, threads(self.n_jobs))
+            fits = seen is not None
+        else:  # what stays as it was given has been looked at
+            seen = centred(x, self._schema)
+            fits = _values(seen) is _values(x) or fits_float32(_values(seen))
+        if not fits:
             told = "Input X contains a value too large for dtype('float32')."
             raise ValueError(told if y is None else f"{TOO_LARGE} ({told})")
-        if isinstance(seen, np.ndarray):  # rounded before it is turned round
+        if isinstance(seen, np.ndarray):
             seen = np.ascontiguousarray(seen)
         return Samples(seen, y, scale, shift, weight)
 

@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import (
 from hdl import spec as specs
 from hdl.data import Schema, resolve
 from hdl.data.tabular.frame import Column
-from hdl.estimators.pace import PACES
+from hdl.fitting.pace import PACES
 from hdl.ops import losses
 from hdl.spec import LINE_SEARCH_RULES, Spec
 from hdl.spec.parts import Metric

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from hdl import rng
-from hdl.estimators import rounds
 from hdl.estimators.features import FeatureLearner
+from hdl.fitting import rounds
 from hdl.ops import layout
 from hdl.ops.transformed import scaled
 

@@ -20,8 +20,8 @@ from hdl.errors import SpecError
 from hdl.estimators.base import Perceptron
 from hdl.estimators.learner import by_batches
 from hdl.estimators.parameters import REGRESSIONS, extended
+from hdl.fitting.score import Score
 from hdl.ops import Samples, losses
-from hdl.wire import total_weight
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
@@ -95,14 +95,13 @@ class MLPRegressor(RegressorMixin, Perceptron):
         if schema.loss not in losses.REGRESSION:
             raise SpecError("the table holds a classification; expected a regression")
 
-    def _score(self, sums: dict[str, float], held: Samples) -> float:
+    def _score(self, held: Samples) -> Score:
         if self.loss != "squared_error":
-            return -sums["val_cost"] / (total_weight(sums, "val_") or 1)
+            return Score("cost")
         assert held.y is not None
         weight = np.ones(len(held)) if held.weight is None else held.weight.astype(np.float64)
         mean = weight @ held.y.astype(np.float64) / (weight.sum() or 1)
-        spread = float((weight @ np.square(held.y - mean)).sum())
-        return 1 - 2 * sums["val_cost"] / spread if spread else 0.0
+        return Score("r2", float((weight @ np.square(held.y - mean)).sum()))
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
         """Predict values [N] or [N, O], in the unit of the targets."""

@@ -17,6 +17,7 @@ from scipy import sparse
 from hdl.data.tabular.arrow import of_arrow
 from hdl.data.tabular.frame import Column, Frame
 from hdl.data.tabular.memory import columns_of, is_table, table_of
+from hdl.estimators.rounding import Rounded
 
 
 def frame(X: Any, categorical_features: Any, known: Sequence[Column] | None) -> Frame | None:
@@ -40,14 +41,14 @@ def frame(X: Any, categorical_features: Any, known: Sequence[Column] | None) -> 
     if type(X).__name__ == "LazyFrame":
         raise TypeError("X is a LazyFrame, which holds no rows yet; expected X.collect()")
     if is_table(X):
-        if known is None and not len(_listed(categorical_features)) and _plain_numbers(X):
+        if known is None and not chosen(categorical_features) and _plain_numbers(X):
             return None
         table, names = table_of(X), True
     else:
         array = _array(X)
         if array is None:
             return None
-        asked = known is not None or array.dtype == object or len(_listed(categorical_features))
+        asked = known is not None or array.dtype == object or chosen(categorical_features)
         if not asked and (array.dtype.kind != "f" or not np.isnan(array.min())):
             return None
         table, names = table_of(array), False
@@ -106,6 +107,19 @@ def _plain_numbers(X: Any) -> bool:
         return False
     array = X.to_numpy()
     return array.dtype.kind in "biu" or (array.dtype.kind == "f" and not np.isnan(array.min()))
+
+
+def chosen(categorical_features: Any) -> bool:
+    """Tell whether columns are named that are categories."""
+    return bool(len(_listed(categorical_features)))
+
+
+def array_of(X: Any) -> Any:
+    """Return a DataFrame of pandas whose numbers have one type as an array, which is no copy; all else as it is."""
+    if not hasattr(X, "iloc") or not hasattr(X, "dtypes") or getattr(X, "ndim", 0) != 2 or not X.columns.is_unique:
+        return X
+    kinds = set(X.dtypes)
+    return X.to_numpy() if len(kinds) == 1 and isinstance(next(iter(kinds)), np.dtype) else X
 
 
 def _listed(asked: Any) -> NDArray:
@@ -179,6 +193,8 @@ def refuse_mixed(rows: Frame, taker: str) -> None:
 
 def block(x: Any) -> Any:
     """Return features as a block of a table has them: numbers alone are a matrix."""
+    if isinstance(x, Rounded):
+        return x.x
     return x.numbers if isinstance(x, Frame) and not len(x.others) else x
 
 

@@ -16,6 +16,7 @@ from hdl.data import FileSplit, Options, Schema, Source, Summary, open_source
 from hdl.data.line_count import Lines, Piece
 from hdl.errors import SpecError
 from hdl.passes import Partial, Pass
+from hdl.runners import platform as platforms
 from hdl.runners.platform import device_class
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
@@ -101,6 +102,9 @@ class Plan:
     table: str
     platform: str
     validation: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        platforms.check_products(self.spec, self.platform, self.table)
 
     @property
     def device(self) -> str:
@@ -243,6 +247,18 @@ class RoundRunner(Runner):
         Unavailable
             A GPU was asked for, and some have none.
         """
+
+    def platform_of(self, spec: Spec) -> str:
+        """Name the platform of a training with a spec, on the one that all workers have.
+
+        Raises
+        ------
+        SpecError
+            The model does not take the spec's precision there.
+        Unavailable
+            As of `platform`.
+        """
+        return platforms.of(spec, self.platform())
 
     @abstractmethod
     def summarise(self) -> Summary:

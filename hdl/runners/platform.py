@@ -1,6 +1,7 @@
 """The platform that a training computes with: the same one in all of its workers, as another gives other bytes.
 
-A platform is an instruction set of the CPU, 'cuda-' and which code the GPUs run, or 'reference' (NumPy, for tests).
+A platform is an instruction set of the CPU, followed by '-bf16' where products are in bfloat16; 'cuda-' and which code
+the GPUs run; or 'reference' (NumPy, for tests).
 Users ask for a device (see `hdl.devices`): each worker offers its capabilities, the runner negotiates the best platform
 that all have, and the plan holds every worker to it. In files and messages its field is called `isa`.
 """
@@ -9,13 +10,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hdl import devices, ops
-from hdl.errors import SpecError, Unavailable
+from hdl.errors import SpecError, TableError, Unavailable
+from hdl.ops import precision
+
+if TYPE_CHECKING:
+    from hdl.spec import Spec
 
 ISAS = ("generic", "avx2", "avx512")  # each can run what is before it
 CUDA, REFERENCE = "cuda", "reference"
+BF16 = "-bf16"  # after an instruction set
 
 
 def device_class(name: str) -> str:
@@ -125,6 +131,39 @@ def _named(who: Mapping[str, list[str]]) -> str:
     return "; ".join(f"{', '.join(names)}: {what}" for what, names in who.items())
 
 
+def of(spec: Spec, agreed: str) -> str:
+    """Name the platform of a training with a spec, on the one that its workers agreed on.
+
+    Raises
+    ------
+    SpecError
+        The model does not take the spec's precision there.
+    """
+    if spec.precision != precision.BF16 or device_class(agreed) != "cpu":
+        return agreed
+    precision.check(spec)
+    return agreed + BF16
+
+
+def check_products(spec: Spec, platform: str, table: str) -> None:
+    """Refuse a table whose spec says bfloat16, but whose products were in float32: on a CPU they once were.
+
+    Raises
+    ------
+    TableError
+    """
+    if spec.precision == precision.BF16 and device_class(platform) == "cpu" and not platform.endswith(BF16):
+        raise TableError(
+            f"{table}: made on a CPU by an older hdl, which multiplied in float32 where precision says bf16; products "
+            f"in bfloat16 would not go on to the same bytes: train anew with --init-from {table}"
+        )
+
+
+def instruction_set(platform: str) -> str:
+    """Name the instruction set of a CPU's platform; others stay as they are."""
+    return platform.removesuffix(BF16)
+
+
 def backend(platform: str, device: str) -> tuple[str, str | None]:
     """Choose the backend of a platform on this machine's device, and the instruction set of the CPU's, for `ops.make`.
 
@@ -139,7 +178,7 @@ def backend(platform: str, device: str) -> tuple[str, str | None]:
     if asked not in (trained_on, "auto"):
         raise SpecError(f"device: given {device}; the training is on {trained_on}, and {asked} would give other bytes")
     if trained_on != CUDA:
-        return trained_on, platform if trained_on == "cpu" else None
+        return trained_on, instruction_set(platform) if trained_on == "cpu" else None
     index = devices.parse(device)[1]
     if why := devices.why_not(index):
         raise Unavailable(f"the training is on GPUs, and {socket.gethostname()} has none to use: {why}")

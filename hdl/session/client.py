@@ -42,7 +42,7 @@ def named(args: Sequence[str]) -> str | None:
 
 def run(
     name: str, args: Sequence[str], out: int = 1, err: int = 2, waiting: Callable[[int], Any] | None = None,
-    passed_on: Callable[[], Any] = lambda: None,
+    passed_on: Callable[[], Any] = lambda: None, sent: Callable[[Any], Any] = lambda channel: None,
 ) -> int:  # fmt: skip
     """Have a session carry out a command line; returns its exit status.
 
@@ -57,6 +57,8 @@ def run(
         Told how many commands come before this one, where there are any.
     passed_on : function
         Called each time that a Ctrl-C was sent on.
+    sent : function of a channel
+        Called when the command has been sent: another thread may `interrupt` it.
 
     Raises
     ------
@@ -71,12 +73,13 @@ def run(
         command = {"do": "run", "args": [*args], "folder": os.getcwd(), "umask": mask, "shown": shown,
                    "version": places.version()}  # fmt: skip
         places.send(channel, command, [out, err])
+        sent(channel)
         channel.settimeout(None)  # the session says how the command ends, or its process ends and the channel with it
         while True:
             try:
                 message, _ = places.receive(channel)
             except KeyboardInterrupt:
-                places.send(channel, {"do": "interrupt"})
+                interrupt(channel)
                 passed_on()
                 continue
             except (EOFError, ConnectionError):
@@ -85,6 +88,11 @@ def run(
                 return int(message["status"])
             if waiting and message.get("before"):
                 waiting(message["before"])
+
+
+def interrupt(channel: Any) -> None:
+    """Send a Ctrl-C on to the command that went through a channel."""
+    places.send(channel, {"do": "interrupt"})
 
 
 class _stopping:

@@ -165,7 +165,7 @@ def died(name: str, record: dict[str, Any]) -> str:
     )
     return (
         f"{what}; what was trained is in its table up to the last version.{application} "
-        f"Start it again with: {record.get('command', 'hdl session start')}"
+        f"Start it again with: {record.get('command', 'hdl session start')}; then --resume goes on"
     )
 
 
@@ -194,6 +194,16 @@ def receive(channel: socket.socket, files: int = 0) -> tuple[dict[str, Any], lis
     if not content:
         raise EOFError
     return json.loads(content), list(held)
+
+
+def gone(channel: socket.socket) -> bool:
+    """Tell whether the other end of a connection is closed."""
+    try:
+        return not channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 @contextmanager

@@ -95,7 +95,8 @@ class Spec(Part):
         Parts of the dataset that are trained on side by side.
     seed : int
     precision : {'float32', 'tf32', 'bf16'}
-        Type to which a GPU rounds the factors of its products, before it adds these in float32. The CPU uses float32.
+        What the factors of products are rounded to, before these are added in float32. tf32 is for GPUs: a CPU uses
+        float32 then. RBMs take bf16 on GPUs alone.
     scale : Scale
     validation : float
         Share of the training samples held out, chosen by the seed; 0 for none.

@@ -1,31 +1,49 @@
 """Trial-epochs a minute of a search with halving, beside Optuna and PyTorch: `python -m tests.bench.search`.
 
-64 random trials of nets of one hidden layer on MNIST or another dataset, with the same rungs and the same two cores:
-`hdl search`, and Optuna's successive halving over a plain PyTorch loop on tensors in memory, where both are installed.
-A trial-epoch is one epoch of one trial that was really trained; what is counted includes starting, reading and writing.
-Beside those a minute are those a minute of processor time, of which a busy machine changes less: PyTorch has one thread
-there (`--threads`), as two of them take more of it than they save with nets as small as these.
+64 random trials of small nets on MNIST and on Adult, with the same rungs and the same processors: `hdl search`, and
+Optuna's successive halving over two loops of PyTorch (`tests.bench.search_torch`), where both are installed. A
+trial-epoch is one epoch of one trial that was really trained. Everybody has `--workers` processes of one thread; what
+is counted of hdl includes starting, reading and writing, of PyTorch neither its start nor the making of its arrays.
+hdl's search runs to its end; PyTorch's ends after `--seconds`, as the whole would take many times as long: its rate
+does not depend on that. Beside the epochs a minute are those a minute of processor time, of which a busy machine
+changes less.
+
+By default it takes less than ten minutes, some of MNIST's samples left out: `--rows 0` takes all.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from tests.bench import search_torch
+
 TRIALS, ETA = 64, 3
 NETS = ((32,), (64,), (100, 32))
+HERE = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("HDL_DATA") or HERE / "data")
+DEFAULT = (DATA / "mnist", DATA / "tables/adult.data.gz")
 
 
-Found = tuple[float, float, float, float]  # trial-epochs, seconds, seconds of processor time, best validation accuracy
+class Found(NamedTuple):
+    """What a search came to: trial-epochs, seconds, seconds of processor time, the best accuracy that chose."""
+
+    epochs: float
+    seconds: float
+    used: float
+    best: float
 
 
 def processor_seconds(whose: int) -> float:
@@ -44,96 +62,86 @@ def hdl(data: str, epochs: int, trials: int, workers: int, runner: str) -> Found
                    "--param", f"net={nets}", "--param", "dropout=0:0.5", "--param", "optimizer=adam,nesterov",
                    "--workers", str(workers), "--runner", runner, "--no-report", "--quiet"]  # fmt: skip
         began, used = time.perf_counter(), processor_seconds(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            sys.exit(f"{' '.join(command)}\n{done.stderr}")
         seconds, used = time.perf_counter() - began, processor_seconds(resource.RUSAGE_CHILDREN) - used
         made = pq.read_table(Path(folder) / "s" / "search.parquet").to_pylist()
     best = max(row["value"] for row in made if row["value"] is not None)
-    return sum(row["rounds"] for row in made), seconds, used, best
+    return Found(sum(row["rounds"] for row in made), seconds, used, best)
 
 
-def optuna(x: np.ndarray, y: np.ndarray, epochs: int, trials: int, threads: int) -> Found:
-    """Run Optuna's successive halving over a loop of PyTorch."""
-    import optuna
-    import torch
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    torch.set_num_threads(threads)
-    count = len(x) // 10
-    x_val, y_val = torch.from_numpy(x[:count]), torch.from_numpy(y[:count])
-    x_train, y_train = torch.from_numpy(x[count:]), torch.from_numpy(y[count:])
-    classes, trained = int(y.max()) + 1, 0
-
-    def objective(trial: optuna.Trial) -> float:
-        nonlocal trained
-        hidden = NETS[trial.suggest_categorical("net", range(len(NETS)))]
-        rate, dropout = trial.suggest_float("lr", 1e-4, 1e-1, log=True), trial.suggest_float("dropout", 0, 0.5)
-        torch.manual_seed(1)
-        layers: list[torch.nn.Module] = []
-        for a, b in zip((x.shape[1], *hidden), hidden, strict=False):
-            layers += [torch.nn.Linear(a, b), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
-        model = torch.nn.Sequential(*layers, torch.nn.Linear(hidden[-1], classes))
-        if trial.suggest_categorical("optimizer", ("adam", "nesterov")) == "adam":
-            rule: torch.optim.Optimizer = torch.optim.Adam(model.parameters(), rate)
-        else:
-            rule = torch.optim.SGD(model.parameters(), rate, momentum=0.9, nesterov=True)
-        best = 0.0
-        for epoch in range(epochs):
-            model.train()
-            for rows in torch.randperm(len(x_train)).split(100):
-                rule.zero_grad()
-                torch.nn.functional.cross_entropy(model(x_train[rows]), y_train[rows]).backward()
-                rule.step()
-            trained += 1
-            model.eval()
-            with torch.no_grad():
-                best = max(best, float((model(x_val).argmax(1) == y_val).float().mean()))
-            trial.report(best, epoch + 1)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-        return best
-
-    pruner = optuna.pruners.SuccessiveHalvingPruner(max(1, epochs // ETA**3), ETA)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(1), pruner=pruner)
-    began, used = time.perf_counter(), processor_seconds(resource.RUSAGE_SELF)
-    study.optimize(objective, n_trials=trials)
-    used = processor_seconds(resource.RUSAGE_SELF) - used
-    return trained, time.perf_counter() - began, used, study.best_value
+def torch(kind: str, x: np.ndarray, y: np.ndarray, epochs: int, trials: int, workers: int, limit: float) -> Found:
+    """Run Optuna over a loop of PyTorch."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder, "x.npy"), x)
+        np.save(Path(folder, "y.npy"), y)
+        return Found(*search_torch.search(kind, folder, NETS, epochs, ETA, trials, workers, limit))
 
 
 def main() -> None:
-    """Measure both in turn and print a line each."""
+    """Measure all in turn and print a line each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("data", help="dataset that hdl reads, such as mnist or adult.csv")
+    parser.add_argument("data", nargs="*", default=[*map(str, DEFAULT)], help="datasets, such as mnist or adult.csv")
     parser.add_argument("--epochs", type=int, default=27)
     parser.add_argument("--trials", type=int, default=TRIALS)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes of each search")
     parser.add_argument("--runner", default="local")
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
-    parser.add_argument("--only", choices=("hdl", "optuna"))
-    parser.add_argument("--rows", type=int, default=0, help="of PyTorch's samples at most; 0: all")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each of PyTorch's searches")
+    parser.add_argument("--only", choices=("hdl", *search_torch.LOOPS))
+    parser.add_argument("--rows", type=int, default=20_000, help="of images at most; 0: all")
     given = parser.parse_args()
-    rows: list[tuple[str, Found]] = []
-    if given.only != "optuna":
-        rows.append(("hdl", hdl(given.data, given.epochs, given.trials, given.workers, given.runner)))
-    try:
-        import torch  # noqa: F401
+    lacking = [name for name in ("torch", "optuna") if find_spec(name) is None]
+    if lacking:
+        print(f"no comparison: no {' and no '.join(lacking)}", file=sys.stderr)
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {time.strftime('%F %H:%M')}")
+    for data in given.data:
+        with tempfile.TemporaryDirectory() as folder:
+            path = _part(data, given.rows, folder)
+            rows: dict[str, Found] = {}
+            if given.only in (None, "hdl"):
+                rows["hdl"] = hdl(path, given.epochs, given.trials, given.workers, given.runner)
+                _print(data, "hdl", rows)
+            for kind in search_torch.LOOPS if not lacking else ():
+                if given.only in (None, kind):
+                    x, y = _samples(path)
+                    rows[kind] = torch(kind, x, y, given.epochs, given.trials, given.workers, given.seconds)
+                    _print(data, kind, rows)
 
-        if given.only != "hdl":
-            x, y = _samples(given.data)
-            size = given.rows or len(x)
-            rows.append(("optuna + torch", optuna(x[:size], y[:size], given.epochs, given.trials, given.threads)))
-    except ImportError as error:
-        print(f"no comparison: {error}", file=sys.stderr)
-    for name, (epochs, seconds, used, best) in rows:
-        print(f"{name:15}{60 * epochs / seconds:10.1f} trial-epochs a minute, {60 * epochs / used:.1f} a minute of "
-              f"processor time ({epochs} in {seconds:.1f} s, {used:.1f} s), best {best:.4f}")  # fmt: skip
+
+def _print(data: str, name: str, rows: dict[str, Found]) -> None:
+    """Print one search's line, beside hdl's."""
+    epochs, seconds, used, best = rows[name]
+    ratio = ""
+    if name != "hdl" and "hdl" in rows:
+        ours = rows["hdl"]
+        times = [ours.epochs / ours.seconds / epochs * seconds, ours.epochs / ours.used / epochs * used]
+        ratio = f"; hdl's are {times[0]:.1f} times as many, {times[1]:.1f} by processor time"
+    print(f"{Path(data).name:15} {'optuna + torch, ' if name != 'hdl' else ''}{name:9}{60 * epochs / seconds:9.1f} "
+          f"trial-epochs a minute, {60 * epochs / used:.1f} a minute of processor time ({epochs:.0f} in {seconds:.1f} "
+          f"s, {used:.1f} s), best {best:.4f}{ratio}", flush=True)  # fmt: skip
+
+
+def _part(data: str, rows: int, folder: str) -> str:
+    """Give the training part of a dataset: of images so many at most, as an array on file; else the data itself."""
+    if _is_table(data):
+        return data
+    x, y = _numbers(data)
+    size = min(rows or len(x), len(x))
+    np.savez(f"{folder}/part.npz", x=x[:size], y=y[:size])
+    return f"{folder}/part.npz"
+
+
+def _is_table(path: str) -> bool:
+    return bool(re.search(r"\.(csv|data)(\.gz)?$", path))
 
 
 def _samples(path: str) -> tuple[np.ndarray, np.ndarray]:
     """Read a dataset whose last column or own file is the label, standardised, in an order of its own."""
-    x, y = _table(path) if re.search(r"\.(csv|data)(\.gz)?$", path) else _numbers(path)
+    x, y = _table(path) if _is_table(path) else _numbers(path)
     _, labels = np.unique(y, return_inverse=True)
     order = np.random.default_rng(0).permutation(len(x))
+    x = x.astype(np.float32)
     x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-6)
     return np.ascontiguousarray(x[order]), labels.astype(np.int64)[order]
 
@@ -143,7 +151,7 @@ def _numbers(path: str) -> tuple[np.ndarray, np.ndarray]:
 
     source = open_source(path)
     blocks = [block for splits in source.splits(1) for block in source.read(splits)]
-    x = np.concatenate([np.asarray(block.x, np.float32) for block in blocks])
+    x = np.concatenate([np.asarray(block.x) for block in blocks])
     return x, np.concatenate([np.asarray(block.y) for block in blocks]).reshape(len(x), -1)[:, 0]
 
 

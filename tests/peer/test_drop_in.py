@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.preprocessing import scale
 
 import hdl
-from hdl.estimators.pace import LEAST
+from hdl.fitting.pace import LEAST
 
 pytest.importorskip("hdl._cpu")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -49,6 +49,8 @@ MODES = {
     "tuned-cg": {"net": "0-5-4-0", "optimizer": "cg", "tuning": {"freeze": "1", "l2_sp": 0.1}},
     "tuned-genetic": {"net": "0-5-4-0", "sync": {"mode": "genetic"}, "optimizer": "adam", "members": 2,
                       "tuning": {"freeze": "1", "l2_sp": 0.1}},
+    "bf16": {"net": "0-9-7-0", "precision": "bf16", "optimizer": "adam", "dropout": 0.2, "validation": 0.2},
+    "bf16-gradient": {"precision": "bf16", "sync": {"mode": "gradient"}, "optimizer": "lbfgs", "l2": 0.01},
 }  # fmt: skip
 
 
@@ -67,7 +69,7 @@ def compare(make_runner, data, train, mode, crews):
 # many workers: test_yarn_here.py. Of these only the threads are tried here.
 GROUPS = {
     "gradient-adam": 2, "gradient-lbfgs": 3, "average-adam": 3, "average-batches": 1, "genetic-validation": 2,
-    "autoencoder-lbfgs": 2, "rbm-persistent": 3, "ensemble": 2, "dbn": 3, "tuned": 3,
+    "autoencoder-lbfgs": 2, "rbm-persistent": 3, "ensemble": 2, "dbn": 3, "tuned": 3, "bf16": 3,
 }  # fmt: skip
 
 

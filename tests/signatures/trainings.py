@@ -14,6 +14,7 @@ MINI_BATCH_RULES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmspr
 LINE_SEARCH_RULES = ("gd", "cg", "lbfgs")
 LOSSES = ("huber", "absolute", "quantile", "poisson", "gamma", "tweedie")
 GRADIENT = {"sync": {"mode": "gradient"}}
+BF16 = {"precision": "bf16"}
 LEARNED = {"net": "0-5-0", "model": "autoencoder"}
 
 # name: (data, fields of the spec that differ from COMMON)
@@ -170,6 +171,14 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "dbn": ("bytes.npz", {"model": "dbn", "net": "0-5-4-0", "scale": "divide:255", "pretrain": {"epochs": 2}}),
+    "bf16": ("bytes.npz", {"optimizer": "sgd", "scale": "divide:255", **BF16}),
+    "bf16-wide": ("classes.csv", {"net": "0-70-33-0", "batch": 7, "optimizer": "adam", "dropout": 0.2, **BF16}),
+    "bf16-gradient": ("classes.csv", {"optimizer": "lbfgs", "l2": 0.01, **GRADIENT, **BF16}),
+    "bf16-genetic": ("classes.csv", {"sync": {"mode": "genetic"}, "max_norm": 1.0, "validation": 0.2, **BF16}),
+    "bf16-sparse": ("sparse.svm", {"optimizer": "adam", **BF16}),
+    "bf16-ensemble": ("classes.csv", {"members": 2, "optimizer": "momentum", **BF16}),
+    "bf16-tied": ("bytes.npz", {**LEARNED, "scale": "divide:255", "autoencoder": {"tied": True, "beta": 3}, **BF16}),
+    "bf16-stacked": ("classes.csv", {"model": "stacked", "net": "0-5-4-0", "pretrain": {"epochs": 2}, **BF16}),
 }
 
 # The trainings whose tables are kept in `table/`, at half of their epochs.

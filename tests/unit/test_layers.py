@@ -10,7 +10,7 @@ BASE = {"errors", "spec", "rng", "strict_json", "scratch", "sealed", "temporary"
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
         "answers", "evaluation", "passes", "importance", "predict", "thresholds", "prediction_writer",
-        "prediction_files", "envpack", "identity", "starting", "foreign"}  # fmt: skip
+        "prediction_files", "envpack", "identity", "starting", "foreign", "fitting"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -56,6 +56,7 @@ LAYERS = {
     "table": BASE | {"fs", "wire", "metrics", "metrics_log"},
     "sync": BASE | {"ops", "models", "optim", "metrics", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "metrics", "wire", "sync"},
+    "fitting": BASE | {"ops", "optim", "data", "metrics", "wire", "sync", "step"},
     "deciding": BASE | {"ops", "models", "metrics", "data"},
     "versions": BASE | {"models", "data", "metrics", "wire", "sync", "metrics_log", "table", "deciding", "starting"},
     "prediction_writer": BASE,
@@ -72,7 +73,7 @@ LAYERS = {
     "yarn": BASE
     | STEP
     | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"}
-    | {"timeline", "java_archive", "hadoop_conf", "quick"},
+    | {"timeline", "java_archive", "hadoop_conf", "quick", "told", "trial"},
     # Of the runners the driver sees the interface alone: see below.
     "recipe": BASE,
     "publisher": BASE | {"runners", "table"},
@@ -83,6 +84,8 @@ LAYERS = {
     "starting": BASE | {"ops", "models", "data", "foreign", "fs", "wire", "table"},
     "validation_data": BASE | {"data", "fs"},
     "events": BASE,
+    "told": BASE | {"events", "runners"},
+    "trial": BASE | {"data", "driver", "events", "runners", "table"},  # the driver beside the step, in one worker
     "driver": BASE
     | STEP
     | {"deciding", "publisher", "recipe", "resume", "common_samples", "stages", "metrics_log", "runners"}
@@ -96,18 +99,18 @@ LAYERS = {
     "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"metrics", "data", "ops"},
-    "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire"},
+    "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire", "fitting"},
     "importance": BASE | {"data", "evaluation", "metrics", "passes"},
     "predict": BASE
     | {"foreign"}
     | {"answers", "evaluation", "metrics", "passes", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE
     | {"ops", "data", "metrics", "fs", "runners", "driver", "events", "table", "metrics_log", "outputs"}
-    | {"wire", "versions", "devices", "sync"},
+    | {"wire", "versions", "devices", "sync", "told", "trial"},
     "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE
-    | {"devices", "ops", "models", "optim", "data", "deciding", "metrics", "wire", "sync", "step", "table"},
+    | {"devices", "ops", "models", "data", "deciding", "metrics", "wire", "sync", "fitting", "table"},
     "cluster": BASE | {"programs"},
     "report": TOP,
     "session": TOP,  # its process runs the command line
@@ -179,6 +182,7 @@ BREACHES = [
     ("pickles", "data/base.py", "import numpy as np\nnp.load('x', None, True)"),
     ("pickles", "runners/messages.py", "import pickle"),
     ("pickles", "streaming/publish.py", "def f():\n    from marshal import loads"),
+    ("pickles", "session/threads.py", "from joblib import Parallel"),
     ("pickles", "_cuda.pyx", "import pickle"),
 ]
 

@@ -1,5 +1,7 @@
 """What a fit and an answer read of their input: moments by blocks are the whole's to the bit, and none in vain."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,8 @@ import hdl
 from hdl import data
 from hdl.data import moments, summary
 from hdl.data.block import Block, fits_float32
-from hdl.estimators import base, learner, tables
+from hdl.estimators import learner, rounding, tables
+from hdl.ops import rows as laid
 from hdl.spec import Spec
 
 SHAPES = [(3000, 40), (70_000, 1), (20_000, 2), (9001, 3), (2, 5), (1, 3), (3, 40_000)]
@@ -81,8 +84,11 @@ def test_float64_is_rounded_part_by_part_to_the_same_answers(digits, monkeypatch
     net = hdl.MLPClassifier((4,), max_iter=1, random_state=1).fit(x, y)
     whole = net.predict_proba(x.astype(np.float64)).tobytes()
     assert np.allclose(np.frombuffer(whole).reshape(-1, 3), net.predict_proba(x), atol=1e-6)
-    monkeypatch.setattr(base, "COPIED", 7)
-    assert net.predict_proba(x.astype(np.float64)).tobytes() == whole
+    monkeypatch.setattr(rounding, "VALUES", 70)
+    monkeypatch.setattr(rounding, "ROWS", 7)
+    assert len(rounding.parts(x.shape)) > 20
+    for jobs in (1, 2, 3):
+        assert net.set_params(n_jobs=jobs).predict_proba(x.astype(np.float64)).tobytes() == whole
     columns = np.asfortranarray(x)
     assert net.predict_proba(columns).tobytes() == net.predict_proba(x).tobytes()
     wide = x.astype(np.float64)
@@ -95,7 +101,7 @@ def test_an_array_like_that_of_the_fit_is_checked_at_one_look(digits, monkeypatc
     x, y = digits
     net = hdl.MLPClassifier((4,), max_iter=1, random_state=1).fit(x, y)
     with monkeypatch.context() as patch:
-        patch.setattr(learner.Learner, "_as_fitted", lambda self, X: False)
+        patch.setattr(learner.Learner, "_plain", lambda *given, **named: None)
         expected = net.predict_proba(x).tobytes()
     with monkeypatch.context() as patch:
         patch.setattr(learner, "validate_data", None)  # nothing may call it
@@ -112,6 +118,54 @@ def test_an_array_like_that_of_the_fit_is_checked_at_one_look(digits, monkeypatc
     named = net.fit(pd.DataFrame(x, columns=[*"abcdef"]), y)
     with pytest.warns(UserWarning, match="feature names"):
         named.predict(x)
+
+
+FORMS = {
+    "C": lambda x: x,
+    "F": np.asfortranarray,
+    "turned over": lambda x: x[::-1, ::-1],
+    "columns turned over": lambda x: np.asfortranarray(x)[::-1],
+    "every second": lambda x: np.repeat(np.repeat(x, 2, axis=0), 2, axis=1)[::2, ::2],
+    "unaligned": lambda x: np.frombuffer(b"." + x.tobytes(), x.dtype, offset=1).reshape(x.shape),
+}
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 1), (1, 40), (33, 17), (2051, 9)], ids=str)
+def test_rows_are_laid_and_looked_at_in_one_pass(shape, kind, form, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr(laid, "_rows", None)
+    x = FORMS[form](np.random.default_rng(0).normal(size=shape).astype(kind))
+    out = np.full(shape, np.nan, np.float32)
+    assert laid.lay(x, out)
+    assert out.tobytes() == np.ascontiguousarray(x, np.float32).tobytes()
+    assert laid.lay(x)
+    for place in {(0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, shape[1] // 2)}:
+        for wrong in (np.nan, np.inf, -np.inf, *([4e38] if kind == np.float64 else [])):
+            bad = x.copy("K")
+            bad[place] = wrong
+            assert not laid.lay(bad)
+            assert not laid.lay(bad, out)
+
+
+def test_threads_that_share_work_end_with_the_first_error():
+    done = []
+
+    def work(mine):
+        for part in mine:
+            done.append(part.start)
+            if part.start == 2:
+                raise ValueError("part 2")
+            time.sleep(0.001)
+
+    with pytest.raises(ValueError, match="part 2"):
+        rounding.share(rounding.deque(slice(i, i + 1) for i in range(100)), 3, work)
+    assert len(done) < 100
+    taken = []
+    rounding.share(rounding.deque(slice(i, i + 1) for i in range(100)), 3, lambda mine: taken.extend(mine))
+    assert sorted(part.start for part in taken) == [*range(100)]
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

@@ -79,7 +79,7 @@ def test_the_page_is_shown_as_it_is():
 
 @pytest.mark.parametrize(("size", "mib"), [("2g", 2048), ("1536m", 1536), ("1.5 GiB", 1536), ("512MB", 512)])
 def test_memory(size, mib):
-    from hdl.cli.train import Memory
+    from hdl.cli.yarn_flags import Memory
 
     assert Memory().convert(size, None, None) == mib
 

@@ -238,8 +238,8 @@ def test_a_crowd_of_idlers_ends_with_the_oldest_of_them(listener, good, monkeypa
     ids=["endless", "long", "list", "broken", "empty", "half", "deep", "binary"],
 )  # fmt: skip
 def test_a_wrong_hello(context, listener, good, frame):
-    context.sslsocket_class = tls.Channel
-    with context.wrap_socket(knock(listener)) as channel:
+    with channels.Channel(knock(listener), context) as channel:
+        channel.do_handshake(time.monotonic() + SECONDS)
         channel.sendall(frame)
         channel.settimeout(SECONDS)
         with suppress(EOFError, OSError):
@@ -315,22 +315,25 @@ def test_bytes_changed_on_the_way_are_noticed(credentials, context, listener):
                 frames.receive(channel)
 
 
-def test_ending_a_channel_never_makes_it_one_of_plain_text(credentials, context, monkeypatch):
+def test_ending_a_channel_never_makes_it_one_of_plain_text(credentials, context):
     """Python's own SSLSocket forgets its encryption first, and then another thread's bytes leave as they are."""
     ours, theirs = socket.socketpair()
-    server = threading.Thread(target=credentials.tls(True).wrap_socket, args=[theirs], kwargs={"server_side": True})
-    raw = theirs.dup()
+    raw, until = theirs.dup(), time.monotonic() + SECONDS
+    accepted = channels.Channel(theirs, credentials.tls(True), server=True)
+    server = threading.Thread(target=accepted.do_handshake, args=[until])
     server.start()
-    context.sslsocket_class = tls.Channel
-    with context.wrap_socket(ours) as channel, raw:
+    with channels.Channel(ours, context) as channel, accepted, raw:
+        channel.do_handshake(until)
         server.join(SECONDS)
         channel.shutdown(socket.SHUT_RD)
         channel.sendall(b"these weights are secret")
-        assert b"secret" not in raw.recv(1000)
-        ended = []
-        monkeypatch.setattr(channels, "end", lambda channel: ended.append(channel._sslobj is not None))
+        heard = raw.recv(1000)
+        assert heard
+        assert b"secret" not in heard
         channel.close()
-        assert ended[0]
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            channel.sendall(b"these weights are secret")
+        assert raw.recv(1000) == b""
 
 
 # --- deadlines and addresses ------------------------------------------------------------------------------------------

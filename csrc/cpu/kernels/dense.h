@@ -35,6 +35,8 @@ KERNEL void forward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r
   } else {
     gemm_call gemm = {.K = layer->I, .nv = layer->nv, .a = x, .lda = layer->x_ld, .p = layer->w};
     gemm.rows_p = layer->w_rows, gemm.bias = layer->b, gemm.c = a, gemm.ldc = layer->lda, gemm.e = &e;
+    if (layer->paired)
+      in_pairs(&gemm, plan, r1 - r0, layer->x_pairs + (ptrdiff_t)r0 * layer->x_ld / 2, layer->w_pairs);
     multiply(gemm, r1 - r0);
   }
   if (!output && ctx->backward && plan->drop_hidden)
@@ -56,20 +58,25 @@ KERNEL void backward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int 
     gemm.p = layer->w, gemm.ldp = layer->ld, gemm.nv = layer->nv;
   else
     gemm.p = layer->wt, gemm.rows_p = layer->wt_rows, gemm.nv = layer->m_padded / VW;
+  if (layer->paired)
+    in_pairs(&gemm, plan, r1 - r0, layer->d_pairs + (ptrdiff_t)r0 * layer->lda / 2, layer->wt_pairs);
   multiply(gemm, r1 - r0);
 }
 
-/* Rows s0 … s1 of the block in dW; the sums go on from g unless first; after the last the weights are updated. */
+/* Rows, or pairs of rows, s0 … s1 of the block in dW; the sums go on from g unless first; after the last the weights
+ * are updated. */
 typedef struct {
   int s0, s1;
   bool first, last;
+  const micro_table *pairs; /* what multiplies pairs; else NULL */
 } row_part;
 
 /* Sums a tile of dW [rows r0 … r1, vectors v0 … v0 + pv] = A' D. Plain SGD updates w in the registers that hold the
  * sums; other rules read g back from L1. g is where the sums of row r0 are kept. */
 static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, const float *a, int lda, const float *d,
                         int ldd, int v0, int pv, int r0, int r1, float *g) {
-  int mr = micro_rows[pv], groups = (r1 - r0 + mr - 1) / mr;
+  const micro_table *micro = s.pairs ? s.pairs : &micro_single;
+  int mr = micro->rows[pv], groups = (r1 - r0 + mr - 1) / mr;
   ptrdiff_t ld = layer->along_inputs ? layer->ld : pv * VW;
   bool apply = ctx->update && s.last, fused = apply && ctx->plain;
   bool cold = layer->size * sizeof(float) > GEMM_ROWS; /* w and g come from beyond L2 */
@@ -80,8 +87,8 @@ static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, co
     float *w = tile_at(layer, layer->w, v0, pv, r);
     const float *rows = a + (ptrdiff_t)s.s0 * lda + r;
     if (cold && k + 1 < groups) prefetch_rows((fused ? w : g) + n * ld, ld, n, pv);
-    micro_kernels[1][pv - 1][n - 1](s.s1 - s.s0, rows, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
-                                    fused ? &sgd : NULL);
+    micro->of[1][pv - 1][n - 1](s.s1 - s.s0, rows, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
+                                fused ? &sgd : NULL);
     if (layer->contract && s.last)
       for (int i = 0; i < n; i++)
         for (int v = 0; v < pv; v++) {
@@ -105,7 +112,7 @@ static int stripe_rows(int rows) { return rows > HDL_ROWS ? HDL_STRIPE * HDL_ROW
 /* Tells whether a block of so many rows is laid in panels once for all stripes: fewer lay a panel each, while it is in
  * L1. */
 static bool shares_panels(const hdl_layer *layer, int rows) {
-  return layer->packed && layer->m_padded > 2 * stripe_rows(rows * layer->pairs);
+  return layer->packed && (layer->paired || layer->m_padded > 2 * stripe_rows(rows * layer->pairs));
 }
 static float *packed_at(const hdl_layer *layer, int v0, int pv, int r) {
   return layer->packed + (size_t)v0 * VW * (size_t)layer->packed_rows + (size_t)r * (size_t)(pv * VW);
@@ -117,7 +124,8 @@ INLINE void pack_panel(float *packed, const float *d, int ldd, int rows, int pv)
     for (int v = 0; v < pv; v++) vstore(packed + (r * pv + v) * VW, vload(d + (ptrdiff_t)r * ldd + v * VW));
 }
 
-/* Lays rows r0 … r1 of the block's `rows` in the panels that all stripes of W, on all threads, read D from. */
+/* Lays rows r0 … r1 of the block's `rows` in the panels that all stripes of W, on all threads, read D from; where dW
+ * takes its factors in pairs of rows, X as well. */
 KERNEL void pack_deltas(hdl_plan *plan, const hdl_context *ctx, int rows, int r0, int r1) {
   for (int l = 0; l < plan->layers + ctx->slopes; l++) {
     const hdl_layer *layer = &plan->layer[l];
@@ -125,24 +133,33 @@ KERNEL void pack_deltas(hdl_plan *plan, const hdl_context *ctx, int rows, int r0
     int ldd = layer->lda / layer->pairs, s0 = r0 * layer->pairs, n = (r1 - r0) * layer->pairs;
     for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
       int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
-      pack_panel(packed_at(layer, v0, pv, s0), layer->d + (ptrdiff_t)s0 * ldd + v0 * VW, ldd, n, pv);
+      const float *d = layer->d + (ptrdiff_t)s0 * ldd + v0 * VW;
+      if (layer->paired)
+        pair_rows(d, ldd, n, pv, packed_at(layer, v0, pv, s0 / 2), pv * VW);
+      else
+        pack_panel(packed_at(layer, v0, pv, s0), d, ldd, n, pv);
     }
+    if (!layer->paired) continue;
+    int ldx = layer->x_ld / layer->pairs, nv = (layer->I + VW - 1) / VW;
+    pair_rows(layer->x + (ptrdiff_t)s0 * ldx, ldx, n, nv, layer->x_row_pairs + (ptrdiff_t)(s0 / 2) * ldx, ldx);
   }
 }
 
 /* Sums rows lo … hi (in VW) of dW, all panels, and updates them. */
 static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *layer, int thread, int lo, int hi) {
   int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1, rows = ctx->rows * layer->pairs;
+  if (layer->paired) rows = (rows + 1) / 2; /* of pairs */
   int parts = (rows + HDL_ROWS - 1) / HDL_ROWS, ldx = layer->x_ld / layer->pairs;
   float *packed = plan->scratch + (size_t)thread * plan->scratch_size, *sums = packed + HDL_ROWS * HDL_PV * VW;
   bool shared = shares_panels(layer, ctx->rows);
+  const float *x = layer->paired ? layer->x_row_pairs : layer->x;
   bool whole = ctx->first && ctx->last && ctx->update; /* all sums are done here: they need not go to memory */
   for (int i = 0; i < hdl_panels(layer->nv) * parts; i++) {
     int panel = i / parts, v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
     int ldd = layer->lda / layer->pairs, k = i % parts, s0 = rows * k / parts, s1 = rows * (k + 1) / parts;
-    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
+    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, layer->paired ? plan->bf16 : NULL};
     const float *d = layer->d + (ptrdiff_t)s0 * ldd + v0 * VW;
-    if (layer->nv > HDL_PV) { /* the panel of D is read for every row of W */
+    if (layer->nv > HDL_PV || shared) { /* the panel of D is read for every row of W */
       if (shared)
         d = packed_at(layer, v0, pv, s0);
       else
@@ -153,8 +170,8 @@ static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *lay
       int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks;
       float *g = whole ? sums + (b0 - lo) * VW * pv * VW : tile_at(layer, layer->g, v0, pv, b0 * VW);
       int end = b1 * VW < layer->m ? b1 * VW : layer->m;
-      weight_tile(layer, ctx, s, layer->x, ldx, d, ldd, v0, pv, b0 * VW, end, g);
-      if (layer->wt && ctx->update && s.last && !(ctx->rule->max_norm > 0))
+      weight_tile(layer, ctx, s, x, ldx, d, ldd, v0, pv, b0 * VW, end, g);
+      if (copied(layer) && ctx->update && s.last && !(ctx->rule->max_norm > 0))
         transpose_part(layer, b0, b1, panel, panel + 1);
     }
   }
@@ -169,7 +186,7 @@ static void number_gradient(hdl_plan *plan, const hdl_context *ctx, int lo, int 
   for (int i = 0; i < hdl_panels(layer->nv) * parts && lo < hi; i++) {
     int panel = i / parts, k = i % parts, s0 = ctx->rows * k / parts, s1 = ctx->rows * (k + 1) / parts;
     int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
-    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
+    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, NULL};
     const float *d = layer->d + (ptrdiff_t)s0 * layer->lda + v0 * VW;
     float *g = tile_at(layer, layer->g, v0, pv, lo);
     weight_tile(layer, &unfused, s, layer->x, layer->x_ld, d, layer->lda, v0, pv, lo, hi, g);
@@ -209,14 +226,14 @@ KERNEL void weight_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int t
     for (int i = 0; i < hdl_panels(nv) * parts; i++) {
       int panel = i / parts, k = i % parts, s0 = ctx->rows * k / parts, s1 = ctx->rows * (k + 1) / parts;
       int v0 = range.lo + hdl_panel_start(nv, panel), pv = range.lo + hdl_panel_start(nv, panel + 1) - v0;
-      row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
+      row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, NULL};
       const float *x = layer->x + (ptrdiff_t)s0 * layer->x_ld + v0 * VW;
       float *g = tile_at(layer, layer->g, v0, pv, 0);
       weight_tile(layer, ctx, s, layer->d, layer->lda, x, layer->x_ld, v0, pv, 0, layer->O, g);
     }
     return;
   }
-  int n = range.hi - range.lo, rows = stripe_rows(ctx->rows * layer->pairs), stripes = (n * VW + rows - 1) / rows;
+  int n = range.hi - range.lo, rows = stripe_rows(ctx->rows * layer->pairs / (layer->paired ? 2 : 1)), stripes = (n * VW + rows - 1) / rows;
   for (int i = 0; i < stripes; i++)
     weight_stripe(plan, ctx, layer, thread, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
 }

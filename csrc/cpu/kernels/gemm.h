@@ -2,6 +2,7 @@
 #ifndef HDL_GEMM_H
 #define HDL_GEMM_H
 
+#include "bf16.h"
 #include "epilogue.h"
 #include "micro.h"
 #include "panels.h"
@@ -18,6 +19,7 @@ typedef struct {                    /* overwrites c */
   int slices; /* of K; set by multiply */
   bool cold;  /* P does not stay in L2 from one product to the next; set by multiply */
   int first;  /* panel of P: those before it are not wanted */
+  const micro_table *pairs; /* A and P are pairs along K, of which there are K: what multiplies them; else NULL */
 } gemm_call;
 
 /* A part of the product that is taken at once: rows r0 … r1 of one panel, over slice s of K. */
@@ -40,8 +42,9 @@ INLINE slice slice_of(const gemm_call *gemm, slab b) {
 
 /* Computes a slab. C carries the sums from slice to slice. Meanwhile what is multiplied next comes into L2. */
 static void gemm_slab(const gemm_call *gemm, slab b, slice next) {
+  const micro_table *micro = gemm->pairs ? gemm->pairs : &micro_single;
   slice x = slice_of(gemm, b);
-  int pv = x.pv, mr = micro_rows[pv], groups = (b.r1 - b.r0 + mr - 1) / mr;
+  int pv = x.pv, mr = micro->rows[pv], groups = (b.r1 - b.r0 + mr - 1) / mr;
   int few = (b.r1 - b.r0) / groups, more = (b.r1 - b.r0) % groups;
   for (int r = b.r0, n, g = 0; g < groups; g++, r += n) {
     n = few + (g < more);
@@ -54,10 +57,17 @@ static void gemm_slab(const gemm_call *gemm, slab b, slice next) {
         __builtin_prefetch(a + i * gemm->lda), __builtin_prefetch(a + i * gemm->lda + 16);
     }
     const float *init = b.s ? tile : gemm->bias ? gemm->bias + x.v0 * VW : NULL;
-    micro_kernels[0][pv - 1][n - 1](x.k1 - x.k0, a, gemm->lda, x.p, x.ld, init, b.s ? gemm->ldc : 0, tile, gemm->ldc,
+    micro->of[0][pv - 1][n - 1](x.k1 - x.k0, a, gemm->lda, x.p, x.ld, init, b.s ? gemm->ldc : 0, tile, gemm->ldc,
                                     NULL);
     if (b.s + 1 == gemm->slices) apply_epilogue(gemm->e, tile, gemm->ldc, r, n, x.v0, pv);
   }
+}
+
+/* Has a product take its factors in pairs: rows of A, which go to `room`, and P, of which `pairs` are there already. */
+INLINE void in_pairs(gemm_call *gemm, const hdl_plan *plan, int rows, hdl_pair *room, const hdl_pair *pairs) {
+  pair_columns(gemm->a, gemm->lda, rows, gemm->K, room, gemm->lda / 2);
+  gemm->a = room, gemm->lda /= 2, gemm->p = pairs, gemm->pairs = plan->bf16;
+  gemm->K = (gemm->K + 1) / 2, gemm->rows_p = (gemm->rows_p + 1) / 2;
 }
 
 /* Cuts K so that a slice of a panel stays in L1 for HDL_ROWS rows, and takes the rows in parts of as many. */

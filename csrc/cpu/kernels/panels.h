@@ -2,8 +2,10 @@
 #ifndef HDL_PANELS_H
 #define HDL_PANELS_H
 
-#include "../internal.h"
-#include "vec.h"
+#include "bf16.h"
+
+/* Tells whether products read a layer's weights from a copy that is made anew when they change. */
+static inline bool copied(const hdl_layer *layer) { return (layer->wt || layer->paired) && !layer->tied; }
 
 /* Finds a place in a layer's stored matrix: panel of vectors v0 … v0 + pv, row r. */
 static inline float *tile_at(const hdl_layer *layer, float *base, int v0, int pv, int r) {
@@ -23,7 +25,8 @@ KERNEL void sum_columns(const float *a, ptrdiff_t lda, int rows, bool first, flo
   }
 }
 
-/* Writes blocks block0 … block1 (of VW rows of w) of panels panel0 … panel1 to wt, transposed in registers. */
+/* Writes blocks block0 … block1 (of VW rows of w) of panels panel0 … panel1 to wt, transposed in registers; for products
+ * in pairs both as pairs, of rows of w and of rows of wt. */
 KERNEL void transpose_part(hdl_layer *layer, int block0, int block1, int panel0, int panel1) {
   int nq = layer->m_padded / VW;
   for (int panel = panel0; panel < panel1; panel++) {
@@ -31,14 +34,21 @@ KERNEL void transpose_part(hdl_layer *layer, int block0, int block1, int panel0,
     for (int b = block0; b < block1; b++) {
       int t = hdl_panel_of(nq, b), t0 = hdl_panel_start(nq, t), tv = hdl_panel_start(nq, t + 1) - t0;
       const float *w = tile_at(layer, layer->w, v0, pv, b * VW);
-      float *out = layer->wt + (size_t)t0 * VW * (size_t)layer->n + (size_t)(b - t0) * VW;
+      if (layer->paired) pair_rows(w, pv * VW, VW, pv, layer->w_pairs + (w - layer->w) / 2, pv * VW);
+      if (layer->paired && !layer->wt_pairs) continue;
+      int rows = layer->paired ? (layer->n + 1) / 2 : layer->n;
+      float *out = (layer->paired ? layer->wt_pairs : layer->wt) + (size_t)t0 * VW * (size_t)rows + (b - t0) * VW;
       for (int v = 0; v < pv; v++) {
         vf r[VW];
 #pragma GCC unroll 16
         for (int i = 0; i < VW; i++) r[i] = vload(w + (i * pv + v) * VW);
         vtranspose(r);
         int o = (v0 + v) * VW;
-        if (o + VW <= layer->n) {
+        if (layer->paired) {
+#pragma GCC unroll 8
+          for (int i = 0; i < VW; i += 2)
+            if (o + i < layer->n) vstore(out + (ptrdiff_t)((o + i) / 2) * tv * VW, pair_of(r[i], r[i + 1]));
+        } else if (o + VW <= layer->n) {
 #pragma GCC unroll 16
           for (int i = 0; i < VW; i++) vstore(out + (ptrdiff_t)(o + i) * tv * VW, r[i]);
         } else {
@@ -50,6 +60,6 @@ KERNEL void transpose_part(hdl_layer *layer, int block0, int block1, int panel0,
 }
 
 static void transpose(hdl_layer *layer) {
-  if (layer->wt && !layer->tied) transpose_part(layer, 0, layer->m_padded / VW, 0, hdl_panels(layer->nv));
+  if (copied(layer)) transpose_part(layer, 0, layer->m_padded / VW, 0, hdl_panels(layer->nv));
 }
 #endif

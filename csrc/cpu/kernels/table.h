@@ -5,6 +5,7 @@
 #include "gather.h"
 #include "gibbs.h"
 #include "loss.h"
+#include "rows.h"
 
 /* Runs n rounds of 12 independent multiply-adds in registers: the most that a core can do. */
 static float peak(int64_t n) {
@@ -37,5 +38,7 @@ const hdl_kernels HDL_TABLE = {
     .squared_norms = squared_norms,
     .gibbs = gibbs,
     .contrastive_divergence = contrastive_divergence,
+    .rows = rows,
     .peak = peak,
+    .pairs = &micro_pairs,
 };

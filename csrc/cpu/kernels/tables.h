@@ -17,6 +17,8 @@ KERNEL void input_gradient(hdl_plan *plan, const hdl_context *ctx, int r0, int r
     gemm.p = layer->w, gemm.ldp = layer->ld, gemm.nv = layer->nv;
   else
     gemm.p = layer->wt, gemm.rows_p = layer->wt_rows, gemm.nv = layer->m_padded / VW;
+  if (layer->paired)
+    in_pairs(&gemm, plan, r1 - r0, layer->d_pairs + (ptrdiff_t)r0 * layer->lda / 2, layer->wt_pairs);
   gemm.first = hdl_panel_of(gemm.nv, plan->numbers / VW);
   multiply(gemm, r1 - r0);
 }

@@ -93,6 +93,6 @@ KERNEL void max_norm(hdl_plan *plan, const hdl_context *ctx, int l, int thread) 
       for (int i = 0; i < layer->m; i++) vstore(w + (i * pv + v) * VW, vload(w + (i * pv + v) * VW) * scale);
     }
   }
-  if (layer->wt) transpose_part(layer, 0, layer->m_padded / VW, first, last);
+  if (copied(layer)) transpose_part(layer, 0, layer->m_padded / VW, first, last);
 }
 #endif

@@ -1,4 +1,4 @@
-"""The operations of an autoencoder by the C core, in float32."""
+"""The operations of an autoencoder by the C core."""
 
 from __future__ import annotations
 
@@ -36,4 +36,5 @@ class AutoencoderCpu(OneLayerCpu):
             max_batch=MAX_BATCH,
             threads=threads,
             isa=isa,
+            precision=spec.precision,
         )

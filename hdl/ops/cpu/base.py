@@ -1,4 +1,4 @@
-"""Calls of the C core, in float32, which all models share.
+"""Calls of the C core, which all models share: weights are float32, and what products multiply as the spec says.
 
 Letters: n samples asked for, O outputs, P parameters, Q statistics, S state vectors, C chains, I inputs.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import Interrupted, Unavailable
+from hdl.ops import precision
 from hdl.ops.base import Operations, check_chains
 from hdl.ops.schedule import steps
 from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
@@ -45,6 +46,7 @@ class Cpu(Operations):
         except ImportError as error:
             raise Unavailable(f"the compiled core is missing ({error}); build it with: pip install .") from None
         super().__init__(spec)
+        precision.check(spec)
         self._plan = self._make_plan(_cpu, threads, isa)
         self.platform = self._plan.isa
 

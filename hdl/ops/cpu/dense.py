@@ -1,4 +1,4 @@
-"""The operations of a dense network by the C core, in float32."""
+"""The operations of a dense network by the C core."""
 
 from __future__ import annotations
 
@@ -36,4 +36,5 @@ class DenseCpu(Cpu):
             embeddings=spec.embeddings,
             numbers=spec.numbers,
             rates=tuning.factors(spec),
+            precision=spec.precision,
         )

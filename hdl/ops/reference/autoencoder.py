@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hdl.ops.base import check_chains, check_weights
 from hdl.ops.draws import dropout
 from hdl.ops.layout import AutoencoderLayout
+from hdl.ops.precision import product
 from hdl.ops.reference.activations import ACTIVATIONS, curvature, sigmoid
 from hdl.ops.reference.base import all_of
 from hdl.ops.reference.one_layer import OneLayerReference
@@ -71,12 +72,12 @@ class AutoencoderReference(OneLayerReference):
     def up(self, w: NDArray, x: NDArray) -> NDArray:
         """Compute codes [B, H] of x [B, I]."""
         weights, bias = self.layout.split(w)[0]
-        return self.activate(x @ weights + bias, w.dtype.type(self.spec.leak))
+        return self.activate(product(self.spec, x, weights, bias), w.dtype.type(self.spec.leak))
 
     def down(self, w: NDArray, codes: NDArray) -> NDArray:
         """Compute reconstructions [B, I] of codes [B, H]."""
         weights, bias = self.layout.split(w)[1]
-        z = codes @ weights + bias
+        z = product(self.spec, codes, weights, bias)
         return sigmoid(z) if self.spec.autoencoder.decoder == "sigmoid" else z
 
     def _summed_gradient(
@@ -105,25 +106,26 @@ class AutoencoderReference(OneLayerReference):
         cost = 0.5 * ((r - x) ** 2).sum()
         delta2 = (r - x) * (r * (1 - r) if part.decoder == "sigmoid" else 1)
         slope = self.derive(codes, real(self.spec.leak))
-        inner = delta2 @ back.T
+        inner = product(self.spec, delta2, back.T)
         if moving and part.beta:
             mean = w[self.layout.running :]
             mean[:] = real(part.memory) * mean + real(1 - part.memory) * codes.mean(axis=0)
             inner = inner + self.layout.penalty(mean)[1].astype(w.dtype)
         delta1 = inner * slope
-        encoder = seen.T @ delta1
         if part.contractive:
             norms, strength = (weights * weights).sum(axis=0), real(part.contractive)
             cost += 0.5 * strength * (slope * slope * norms).sum()
             contractive = strength * slope * slope * curvature(self.spec.activation, codes) * norms
             delta1 = delta1 + contractive
-            encoder = encoder + seen.T @ contractive + strength * weights * (slope * slope).sum(axis=0)
+        encoder = product(self.spec, seen.T, delta1)
+        if part.contractive:
+            encoder = encoder + strength * weights * (slope * slope).sum(axis=0)
         end, inputs = self.layout.running, x.shape[1]
         out[: encoder.size] = encoder.ravel()
         out[encoder.size : self.layout.encoder] = delta1.sum(axis=0)
         if part.tied:
-            out[: encoder.size] += (delta2.T @ codes).ravel()
+            out[: encoder.size] += product(self.spec, delta2.T, codes).ravel()
         else:
-            out[self.layout.encoder : end - inputs] = (codes.T @ delta2).ravel()
+            out[self.layout.encoder : end - inputs] = product(self.spec, codes.T, delta2).ravel()
         out[end - inputs : end] = delta2.sum(axis=0)
         return seen, codes, Result(float(cost), 0, len(minibatch))

@@ -15,6 +15,7 @@ from hdl.ops import losses, tuning
 from hdl.ops.base import check_chains, check_weights
 from hdl.ops.draws import dropout
 from hdl.ops.layout import EmbeddingLayout
+from hdl.ops.precision import product
 from hdl.ops.reference.activations import ACTIVATIONS, sigmoid
 from hdl.ops.reference.base import BLOCK, Reference, all_of
 from hdl.ops.reference.losses import LOSSES
@@ -102,16 +103,17 @@ class DenseReference(Reference):
             delta = delta * samples.weight[minibatch].astype(w.dtype)[:, None]
         for layer in reversed(range(len(layers))):
             below, mask = values[layer], masks[layer]
-            parts[layer][0][:] = (below if mask is None else below * mask).T @ delta
+            kept = below if mask is None else below * mask
+            parts[layer][0][:] = product(self._spec_of(layer, samples), kept.T, delta)
             parts[layer][1][:] = delta.sum(axis=0)
             if layer:
-                delta = delta @ layers[layer][0].T
+                delta = product(self.spec, delta, layers[layer][0].T)
                 if mask is not None:
                     delta = delta * mask
                 delta = delta * self.derive(below, w.dtype.type(self.spec.leak))
         if isinstance(self.layout, EmbeddingLayout):
             given = given if entered is None else given * entered
-            self._embed_backward(given, delta @ layers[0][0].T, gradient)
+            self._embed_backward(given, product(self.spec, delta, layers[0][0].T), gradient)
         return gradient, result
 
     def _layers(
@@ -135,13 +137,18 @@ class DenseReference(Reference):
             masks.append(mask)
             if not layer and isinstance(self.layout, EmbeddingLayout):
                 value = self._embed(w, value)
-            value = value @ weights + bias
+            value = product(self._spec_of(layer, samples), value, weights, bias)
             if layer < len(layers) - 1:
                 value = self.activate(value, w.dtype.type(spec.leak))
             values.append(value)
         if samples.offset is not None:
             values[-1] = value + samples.offset[order].astype(w.dtype)
         return values, masks
+
+    def _spec_of(self, layer: int, samples: Samples) -> Spec:
+        """Give the spec of a layer's products: in float32 where entries of rows name the first one's weights."""
+        named = hasattr(samples.x, "indptr") or (hasattr(samples.x, "codes") and not self.spec.embeddings)
+        return self.spec.with_(precision="float32") if named and not layer else self.spec
 
     def _embed(self, w: NDArray, x: NDArray) -> NDArray:
         """Put the tables' vectors in the place of the levels: [B, I] to [B, K + Σ d]."""

@@ -74,7 +74,7 @@ def publish(config: TaskConfig, conf: api.JobConf, messages: list[bytes], out: T
         raise SpecError(
             "genetic mode measures on samples that `hdl train` draws from all shards: begin the table with it"
         )
-    platform_name = negotiate(stats, config.device)
+    platform_name = platform.of(spec, negotiate(stats, config.device))
     splits = [[FileSplit(name, 0, length)] for name, length in zip(source.paths, source.lengths(), strict=True)]
     summary, device = join_summaries(results, len(splits)), platform.device_class(platform_name)
     _, _, version = versions.first(path, source.options, spec, summary, splits, platform_name, device)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,23 +17,140 @@ from hdl.wire import Buffer
 
 GATHERED = 64 << 10  # bytes of pieces that are copied together, for fewer calls and fewer records of TLS
 BUFFER = 1 << 20  # asked for a Unix socket, to send without waiting; the kernel gives what the node allows
+RECORDS = 1 << 20  # bytes of TLS that a system call takes or gives at most
+HANDSHAKE = 16 << 10  # the same while nobody has proved anything
 _LOST_SECONDS = 30  # without an answer of the other node's kernel until a connection is given up
 _MOST = 64  # pieces in one system call
 
 
-class Channel(ssl.SSLSocket):
-    """Is a socket of `ssl` that never falls back on plain text.
+class Channel(socket.socket):
+    """Is a connected socket on which all bytes are those of TLS.
 
-    Python's own drops the encryption before it ends a connection, and bytes that another thread sends in that moment
-    leave unencrypted. Here the connection ends first.
+    `ssl.SSLSocket` makes a system call for each record that it sends, and two for each that it receives, of 16 KiB at
+    most. Here TLS reads and writes memory, and the socket takes and gives many records at once. Nor does it drop the
+    encryption before it ends a connection, as `ssl.SSLSocket` does, so that bytes which another thread sends in that
+    moment leave unencrypted.
+
+    Parameters
+    ----------
+    connected : socket
+        The new object has its descriptor and timeout from now on.
+    context : ssl.SSLContext
+    server : bool
+        Which side of TLS this one is.
     """
 
-    def shutdown(self, how: int) -> None:
-        socket.socket.shutdown(self, how)
+    def __init__(self, connected: socket.socket, context: ssl.SSLContext, server: bool = False):
+        timeout = connected.gettimeout()
+        super().__init__(connected.family, connected.type, connected.proto, connected.detach())
+        self.settimeout(timeout)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
+        self._read = memoryview(bytearray(RECORDS))
+        self._encrypted, self._taken = memoryview(b""), 0  # what the kernel has not taken yet, and of how many bytes
+
+    def version(self) -> str | None:
+        """Return the version of TLS."""
+        return self._tls.version()
+
+    def do_handshake(self, until: float) -> None:
+        """Prove each other until `time.monotonic()` is this, however busy the other side; it raises TimeoutError."""
+        self._agree(self._tls.do_handshake, until, HANDSHAKE)
+
+    def unwrap(self, until: float) -> socket.socket:
+        """End TLS in good order on both sides, as `do_handshake` begins it, and return the plain socket."""
+        self._agree(self._tls.unwrap, until, 1)  # what follows the other side's last record is plain: none is taken
+        return socket.socket(fileno=self.detach())
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        out = bytearray(bufsize)
+        return bytes(out[: self.recv_into(out)])
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        view, count = memoryview(buffer), 0
+        while count < len(view):
+            try:
+                read: Any = self._tls.read(len(view) - count, view[count:])  # a number, with a buffer
+            except ssl.SSLWantReadError:
+                if count:
+                    break
+                self._fill(RECORDS)
+                continue
+            except ssl.SSLEOFError:  # without a farewell: whoever receives knows whether it has all
+                break
+            except ssl.SSLError:
+                self._alert()
+                raise
+            if not read:
+                break
+            count += read
+        return count
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        return self.sendmsg([data])
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self.send(view) :]
+
+    def sendmsg(self, buffers: Iterable[Any], *arguments: Any) -> int:
+        """Send some bytes, and return how many.
+
+        As with OpenSSL: if it raises because the kernel takes no more for now, they are encrypted already, and the
+        next call is to be given the same again.
+        """
+        if not self._encrypted:
+            self._encrypt(buffers)
+        while self._encrypted:
+            self._encrypted = self._encrypted[super().send(self._encrypted) :]
+        self._encrypted = memoryview(b"")  # an empty slice would keep the memory
+        return self._taken
 
     def close(self) -> None:
         end(self)
         super().close()
+
+    def _encrypt(self, buffers: Iterable[Any]) -> None:
+        self._taken = 0
+        for buffer in buffers:
+            view = memoryview(buffer)[: RECORDS - self._taken]
+            while view:
+                count = self._tls.write(view)
+                self._taken += count
+                view = view[count:]
+        self._encrypted = memoryview(self._outgoing.read())
+
+    def _fill(self, most: int) -> None:
+        """Wait for bytes of the other side, and hand them to TLS."""
+        if count := super().recv_into(self._read[:most]):
+            self._incoming.write(self._read[:count])
+        else:
+            self._incoming.write_eof()
+
+    def _alert(self) -> None:
+        """Tell the other side why this one ends the connection."""
+        with suppress(OSError):
+            super().sendall(self._outgoing.read())
+
+    def _agree(self, step: Callable[[], Any], until: float, most: int) -> None:
+        """Exchange records with the other side, of which at most some bytes are read at once, until a step is done."""
+        done = False
+        while not done:
+            try:
+                step()
+                done = True
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError:
+                self._alert()
+                raise
+            if (left := until - time.monotonic()) <= 0:
+                raise TimeoutError("timed out")
+            self.settimeout(left)
+            super().sendall(self._outgoing.read())
+            if not done:
+                self._fill(most)
 
 
 def begin(channel: socket.socket, pieces: Sequence[Buffer]) -> list[Buffer]:
@@ -53,7 +171,7 @@ def begin(channel: socket.socket, pieces: Sequence[Buffer]) -> list[Buffer]:
     try:
         while rest:
             rest = _some(channel, rest)
-    except (BlockingIOError, ssl.SSLWantWriteError):
+    except BlockingIOError:
         pass
     finally:
         channel.settimeout(timeout)
@@ -137,10 +255,7 @@ def tune(channel: socket.socket) -> None:
 
 def _some(channel: socket.socket, rest: list[Buffer]) -> list[Buffer]:
     """Send some bytes, and return what is left."""
-    if isinstance(channel, ssl.SSLSocket):
-        sent = channel.send(rest[0])
-    else:
-        sent = channel.sendmsg(rest[:_MOST])
+    sent = channel.sendmsg(rest[:_MOST])
     done = 0
     while done < len(rest) and sent >= len(rest[done]):
         sent -= len(rest[done])

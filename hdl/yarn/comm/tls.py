@@ -70,9 +70,8 @@ class Listener:
         self.refused = Refusals()
         self.refused.port = "the port for weights"
         self._lock = threading.Lock()
-        self._pending: dict[ssl.SSLSocket, None] = {}  # the oldest first
+        self._pending: dict[Channel, None] = {}  # the oldest first
         self._closed = False
-        context.sslsocket_class = Channel
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             self._socket.bind((host, 0))
@@ -112,12 +111,7 @@ class Listener:
             except OSError:  # closed, or the peer is gone again, or the process has no descriptors left for now
                 time.sleep(0.01)
                 continue
-            try:
-                channel = self._context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
-            except (OSError, ValueError):  # it is gone already
-                self.refused.note("handshake")
-                raw.close()
-                continue
+            channel = Channel(raw, self._context, server=True)
             with self._lock:
                 if len(self._pending) >= PENDING:
                     oldest = next(iter(self._pending))
@@ -133,7 +127,7 @@ class Listener:
                     self.refused.note("crowd")
                 channel.close()
 
-    def _greet(self, channel: ssl.SSLSocket) -> None:
+    def _greet(self, channel: Channel) -> None:
         """Do the handshake and the hello of one connection, within a deadline, and hand it over."""
         until = time.monotonic() + HANDSHAKE_SECONDS
         reason = "handshake"
@@ -142,9 +136,9 @@ class Listener:
             channel.settimeout(HANDSHAKE_SECONDS)
             if channel.family == socket.AF_UNIX:
                 local.check_user(channel)
-            channel.do_handshake()
+            channel.do_handshake(until)
             reason = "hello"
-            hello, bare = self._hello(channel, until)
+            ready, hello = self._hello(channel, until)
         except (OSError, EOFError, ValueError) as error:  # ssl.SSLError is an OSError, WireError a ValueError
             with self._lock:
                 if channel in self._pending:  # else it was counted when it was ended
@@ -157,9 +151,8 @@ class Listener:
             ended = self._closed or channel not in self._pending
             self._pending.pop(channel, None)
         if ended:
-            channel.close()
+            ready.close()
             return
-        ready = _bared(channel) if bare else channel
         ready.settimeout(IDLE_SECONDS)
         try:
             self._on_connection(ready, hello)
@@ -170,8 +163,8 @@ class Listener:
             ready.close()
             raise
 
-    def _hello(self, channel: ssl.SSLSocket, until: float) -> tuple[dict[str, Any], bool]:
-        """Receive the hello of a connection and answer it; returns it, and whether the encryption ended with it.
+    def _hello(self, channel: Channel, until: float) -> tuple[socket.socket, dict[str, Any]]:
+        """Receive the hello of a connection and answer it; returns the socket to go on with, and the hello.
 
         Raises
         ------
@@ -194,10 +187,7 @@ class Listener:
             frames.send(channel, json.dumps({"error": str(error)}).encode())
             raise
         frames.send(channel, json.dumps(answer).encode())
-        if bare:
-            channel.settimeout(max(1e-3, until - time.monotonic()))
-            channel.unwrap()
-        return hello, bare
+        return channel.unwrap(until) if bare else channel, hello
 
 
 def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], timeout: float) -> socket.socket:
@@ -223,7 +213,6 @@ def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], ti
         Nobody listens there, or it turned the hello away.
     """
     where, until = f"{address[0]}:{address[1]}", time.monotonic() + timeout
-    context.sslsocket_class = Channel
     if (channel := _local(context, address, hello, timeout / 2)) is not None:
         channel.settimeout(timeout)
         return channel
@@ -232,8 +221,8 @@ def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], ti
         tune(channel)
         channel.settimeout(timeout)
         channel.connect(tuple(address))
-        channel.settimeout(max(1e-3, until - time.monotonic()))
-        channel = context.wrap_socket(channel)
+        channel = Channel(channel, context)
+        channel.do_handshake(until)
         _greet(channel, where, hello, until)
         channel.settimeout(timeout)
     except BaseException as error:
@@ -258,12 +247,11 @@ def _local(context: ssl.SSLContext, address: Address, hello: dict[str, Any], sec
         if channel is None:
             return None
         local.check_user(channel)
-        channel = context.wrap_socket(channel)
+        channel = Channel(channel, context)
+        channel.do_handshake(until)
         answer = _greet(channel, f"{address[0]}:{address[1]}", hello | {_PROCESS: local.myself()}, until)
         local.check_process(channel, answer.get(_PROCESS))
-        channel.settimeout(max(1e-3, until - time.monotonic()))
-        channel.unwrap()
-        return _bared(channel)
+        return channel.unwrap(until)
     except (OSError, EOFError, wire.WireError, HdlError) as error:
         if channel is not None:
             channel.close()
@@ -272,12 +260,7 @@ def _local(context: ssl.SSLContext, address: Address, hello: dict[str, Any], sec
         return None
 
 
-def _bared(channel: socket.socket) -> socket.socket:
-    """Make a plain socket of one on which TLS was ended by both sides."""
-    return socket.socket(fileno=channel.detach())
-
-
-def _greet(channel: ssl.SSLSocket, where: str, hello: dict[str, Any], until: float) -> dict[str, Any]:
+def _greet(channel: Channel, where: str, hello: dict[str, Any], until: float) -> dict[str, Any]:
     """Say hello, and return the listener's answer."""
     frames.send(channel, json.dumps(hello).encode())
     # In TLS 1.3 a client is done before the server has seen its certificate: only the answer tells.

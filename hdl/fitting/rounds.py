@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sklearn.exceptions import ConvergenceWarning
-
 from hdl import data, optim, step, sync
 from hdl.errors import Interrupted, NonFinite
-from hdl.estimators.pace import Pace
+from hdl.fitting import place
+from hdl.fitting.pace import Pace
+from hdl.fitting.score import Score
+from hdl.ops import Progress
 from hdl.spec import Spec
-from hdl.wire import Update, Weights
+from hdl.wire import Weights
 
 FLAT = 2.2e-9  # of the cost, or of 1: a line search that gains less has converged, as in SciPy
 
@@ -34,8 +35,8 @@ class Limits:
         A line search ends where no part of the gradient is larger, or where the cost falls no more.
     evaluations : int, optional
         That a line search may take.
-    score : function of an update, optional
-        Where there is validation data: higher is better.
+    score : Score, optional
+        Where there is validation data.
     early : bool
         The score decides when to end, and which weights are kept.
     pace : Pace, optional
@@ -50,7 +51,7 @@ class Limits:
     patience: int | None = None
     tolerance: float = 0.0
     evaluations: int | None = None
-    score: Callable[[Update], float] | None = None
+    score: Score | None = None
     early: bool = False
     pace: Pace | None = None
     gradient: float | None = None
@@ -76,16 +77,19 @@ class Trained:
     scores : list of float
     exhausted : bool
         All iterations were made, or all evaluations.
+    warning : str
+        What the user is warned of.
     """
 
     weights: Weights
     curve: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     exhausted: bool = False
+    warning: str = ""
 
 
 def train(spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: Limits) -> Trained:
-    """Train in rounds of `train_shard` and `merge` until nothing improves.
+    """Train an estimator in rounds until nothing improves, where this thread's fits are trained: see `place`.
 
     A training that Ctrl-C ends keeps what its last whole round has made; one whose cost is not finite any more keeps
     the best weights, where a score chooses these. Both warn.
@@ -106,28 +110,53 @@ def train(spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: 
     NonFinite
         The cost is not finite any more, and no better weights are kept.
     """
-    loop = _Loop(spec, weights, shard, worker, limits)
+    away = place.current()
+    trained = away(spec, weights, shard, worker, limits) if away else None
+    if trained is None:
+        trained = run(spec, weights, shard, worker, limits)
+    if trained.warning:
+        from sklearn.exceptions import ConvergenceWarning  # whose fit it is has it; a session's workers may not
+
+        warnings.warn(trained.warning, ConvergenceWarning, stacklevel=5)
+    return trained
+
+
+def run(
+    spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: Limits, progress: Progress | None = None
+) -> Trained:
+    """Train in rounds of `train_shard` and `merge` until nothing improves, in this process.
+
+    Parameters and errors are those of `train`.
+
+    Parameters
+    ----------
+    progress : function of (steps done, steps), optional
+        Called while a round is trained.
+    """
+    loop = _Loop(spec, weights, shard, worker, limits, progress)
     try:
         while loop.round():
             pass
     except (KeyboardInterrupt, Interrupted):
-        warnings.warn("Training interrupted by user.", stacklevel=5)
+        warnings.warn("Training interrupted by user.", stacklevel=6)
     except NonFinite:
         if not limits.early or not loop.diverged():
             raise
-        message = (
+        loop.warning = (
             f"The loss diverged after {len(loop.curve)} iterations, and the best weights before are kept: a smaller "
             "learning_rate_init may help"
         )
-        warnings.warn(message, ConvergenceWarning, stacklevel=5)
     return loop.trained()
 
 
 class _Loop:
     """A training: what `train` does round by round."""
 
-    def __init__(self, spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: Limits):
+    def __init__(
+        self, spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: Limits, progress: Progress | None
+    ):
         self.spec, self.weights, self.shard, self.worker, self.limits = spec, weights, shard, worker, limits
+        self.progress, self.warning = progress, ""
         self.first, self.best, self.idle = weights.round, weights, 0
         self.curve: list[float] = []
         self.scores: list[float] = []
@@ -140,9 +169,9 @@ class _Loop:
         over = done >= limits.iterations or self.idle > self.patience or self._spent()
         if over and limits.score is None:
             return False
-        update = step.train_shard(spec, self.weights, self.shard, 0, self.worker, evaluate_only=over)
+        update = step.train_shard(spec, self.weights, self.shard, 0, self.worker, self.progress, evaluate_only=over)
         if limits.score is not None and done > len(self.scores):
-            self._scored(limits.score(update))
+            self._scored(limits.score.of(spec, update))
         if over or self.idle > self.patience:
             return False
         self.weights, row = sync.merge(spec, self.weights, [update])
@@ -155,7 +184,7 @@ class _Loop:
         if self.limits.score is not None and len(self.curve) > len(self.scores):
             try:
                 update = step.train_shard(self.spec, self.weights, self.shard, 0, self.worker, evaluate_only=True)
-                self._scored(self.limits.score(update))
+                self._scored(self.limits.score.of(self.spec, update))
             except NonFinite:
                 self.scores.append(math.nan)
         if not any(map(math.isfinite, self.scores)):
@@ -167,7 +196,7 @@ class _Loop:
         """Return what the training has made."""
         limits = self.limits
         exhausted = self._iterations() == limits.iterations or self._evaluated()
-        return Trained(self.best if limits.early else self.weights, self.curve, self.scores, exhausted)
+        return Trained(self.best if limits.early else self.weights, self.curve, self.scores, exhausted, self.warning)
 
     def _scored(self, value: float) -> None:
         """Keep a score; of an early ending it decides."""
