@@ -3,7 +3,7 @@
 The first LIVES incarnations of a rank meet the fault, later ones do not; rank -1 is the master, whose incarnations are
 its attempts, and rank @HOST whatever runs on that node. In the place of a signal MEMORY takes more memory than a
 container of a test has, SLOW takes 3 s, there and in all rounds to come, and ENOSPC, EIO and EROFS raise that error
-of a disk. A worker's phases are loading, computing, sending, waiting, publishing (its weights are
+of a disk. A worker's phases are loading, computing, sending, waiting, publishing (the weights of version ROUND are
 being pulled), merging, and halving0, halving1, … and doubling0, … at the beginning of each step of an exchange that it
 takes part in (see `hdl.sync.schedule`); the master's are waiting (all have been given the round's command), merging
 (the driver tells of the round) and publishing (it has the version's weights). Without the variable no phase costs

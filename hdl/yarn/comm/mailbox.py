@@ -65,8 +65,8 @@ class Mailbox:
     context : ssl.SSLContext
     host : str
         Name or address of the interface to listen on.
-    on_pull : function
-        Called before a result is pulled.
+    on_pull : function of str
+        Called with a result's name before it is pulled.
     on_evicted : function
         Called when the master has evicted this worker.
     on_tokens : function of bytes
@@ -83,7 +83,7 @@ class Mailbox:
         self,
         context: ssl.SSLContext,
         host: str,
-        on_pull: Callable[[], Any] = lambda: None,
+        on_pull: Callable[[str], Any] = lambda name: None,
         on_evicted: Callable[[], Any] = lambda: None,
         on_tokens: Callable[[bytes], Any] = lambda content: None,
     ):
@@ -180,7 +180,7 @@ class Mailbox:
                 send(channel, _ACCEPTED)
             elif purpose == "take":
                 if not str(hello["name"]).startswith(("summary", "bundle")):
-                    self._on_pull()
+                    self._on_pull(str(hello["name"]))
                 result = self._published.get(str(hello["name"]), self.bundles.get(str(hello["name"])))
                 send(channel, b"" if result is None else list(result() if callable(result) else result))
             elif purpose == "tokens":

@@ -81,8 +81,7 @@ class Worker:
 
     def __init__(self, credentials: WorkerCredentials, master: str, staging: str, host: str):
         self.faults = Faults()
-        self.mailbox = Mailbox(credentials.tls(server=True), host, lambda: self.faults.at("publishing"), evicted,
-                               take_tokens)  # fmt: skip
+        self.mailbox = Mailbox(credentials.tls(server=True), host, self._pulled, evicted, take_tokens)
         self.link = MasterLink(credentials, master, staging, self.mailbox.master_gone, self._hello)
         self._peer_context = credentials.tls(server=False)
         self.relay = Relay(
@@ -206,6 +205,11 @@ class Worker:
         found = self.host.measure(asked, [*self.host.splits], self.beat)
         self._publish({partial_name(number): partial.pack() for number, partial in enumerate(found)})
         return len(found)
+
+    def _pulled(self, name: str) -> None:
+        """Pass the fault's point of a version that is pulled, whichever round of a stretch runs meanwhile."""
+        number = name.partition(":")[2]
+        self.faults.at("publishing", int(number) if number.isdecimal() else None)
 
     def _publish(self, results: dict[str, Sequence[wire.Buffer]]) -> None:
         """Publish results that the master will pull from all workers; relayed, they go up with the answer."""
