@@ -101,6 +101,10 @@ class WorkerError(HdlError, RuntimeError):
     exit_code = 6
 
 
+class SessionEnded(WorkerError):
+    """The workers that trainings shared are gone for good, whatever these trainings were at."""
+
+
 class NodeError(WorkerError):
     """A machine cannot do its part, as its disk is full or broken; another one may. The message says what failed."""
 

@@ -64,6 +64,8 @@ class Score:
         Of two classes that both have samples.
     majority : float or None
         Share of the largest class; None without classes.
+    unseen : dict of str to int
+        By column, cells with a level that training had not seen, which count as no level.
     pairs : ndarray of float64 [k, 3] or None
         Of a regression's first target some true and predicted values, in its unit, and how many samples have them.
     """
@@ -86,6 +88,7 @@ class Score:
     curves: Curves | None = None
     majority: float | None = None
     pairs: NDArray[np.float64] | None = None
+    unseen: dict[str, int] = field(default_factory=dict)
 
 
 def begin(schema: Schema, spec: Spec) -> Measures:
@@ -133,7 +136,7 @@ def score(measures: Measures, schema: Schema, spec: Spec, bad: Bad, threshold: f
         measures.samples, float("nan") if cost is None else cost, values.get("accuracy"), matrix, r2, bad.count, rmse,
         mistakes, bad.unlabelled, measures.weight if measures.weighted else None, bad.dropped, loss, values,
         measures.thresholds(), classes.per_class(measures) if labelled else [], curves, classes.majority(measures),
-        _pairs(measures, schema),
+        _pairs(measures, schema), bad.unseen,
     )  # fmt: skip
 
 

@@ -260,14 +260,20 @@ def load(out: str) -> dict[str, Any] | None:
         It is not one that `save` wrote.
     """
     names = ("data", "options", "spec", "cut", "found")
-    return read(fs.join(out, FILE), lambda fields: {name: fields[name] for name in names})
+    return read(
+        fs.join(out, FILE),
+        lambda fields: {name: fields[name] for name in names} | {"init_from": fields.get("init_from", "")},
+    )
 
 
-def save(out: str, path: str, options: Options, spec: Spec, cut: Cut, found: Found | None = None) -> None:
+def save(
+    out: str, path: str, options: Options, spec: Spec, cut: Cut, found: Found | None = None, init_from: str = ""
+) -> None:
     """Write ``folds.json``, over an older one."""
     fields = {
         "data": path,
         "options": options.model_dump(mode="json"),
+        "init_from": init_from,
         "spec": spec.model_dump(mode="json"),
         "cut": vars(cut) | {"values": [*cut.values]},
         "found": found and found.plain(),

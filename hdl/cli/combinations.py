@@ -58,8 +58,9 @@ def _value(flag: Flag, text: str) -> Any:
 
 
 def combine(
-    values: dict[str, Any], value_lists: Mapping[str, Sequence[Any]], bases: Mapping[str, Any], shards: int
-) -> list[Any]:
+    values: dict[str, Any], value_lists: Mapping[str, Sequence[Any]], bases: Mapping[str, Any], shards: int,
+    start: Any = None,
+) -> list[Any]:  # fmt: skip
     """Make the combinations, each with its spec, and remove the flags of the spec from `values`.
 
     Parameters
@@ -72,6 +73,8 @@ def combine(
         Of a grid that is resumed: the spec of each combination by its name.
     shards : int
         Shards where nobody says otherwise.
+    start : Spec, optional
+        Of the network that all of them start from: what neither flags nor file say.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def combine(
         if values.get(_FLAGS[name].key) is not None:
             raise SpecError(f"--{name} and --grid {name}: give one of them")
     flags, combinations = {key: values.pop(key) for key in [flag.key for flag in FLAGS] + ["spec", "recipe"]}, []
-    first = next(iter(bases.values()), None)
+    first = next(iter(bases.values()), start)
     for chosen in grid.product(value_lists):
         name = grid.name_of(chosen)
         given = {

@@ -93,6 +93,7 @@ class _Staged:
         for path in filter(None, (asked.train, asked.held)):
             places.append(fs.join(self.folder, Path(path).name))
             if not fs.exists(places[-1]):
+                fs.mkdir(self.folder)
                 fs.publish(places[-1], Path(path).read_bytes())
         copied = fs.join(self.folder, order.name)
         fs.publish(copied, asked.at(places).pack())

@@ -34,7 +34,7 @@ def stored_folds(out: str | None, resume: bool) -> dict[str, Any] | None:
 
 def train(
     data: str, out: str | None, asked: dict[str, Any], before: dict[str, Any] | None, values: dict[str, Any],
-    run: dict[str, Any],
+    run: dict[str, Any], start: Any = None,
 ) -> None:  # fmt: skip
     """Run the command.
 
@@ -48,13 +48,15 @@ def train(
         The cross-validation that is resumed, as `stored_folds` reads it.
     values, run : dict
         The flags of the spec and the data, and those of the run.
+    start : Spec, optional
+        What the network of `--init-from` says of a spec.
     """
     from hdl import folds, spec
     from hdl.cli.data_flags import take_data_options
     from hdl.cli.flags import take_spec
 
     base = spec.parse(before["spec"]) if before else None
-    given = take_spec(values, base, run["workers"] or 1, folds=True)
+    given = take_spec(values, base or start, run["workers"] or 1, folds=True)
     options = take_data_options(values, before and before["options"])
     if given.model != "mlp":
         raise SpecError(f"--folds: measures answers of networks with labels, and model {given.model} has none")
@@ -70,6 +72,7 @@ def train(
     else:
         parted = folds.cut(asked["folds"], data, options)
     combinations = parted.combinations(given)
+    grid.begin_from(run, before, combinations)
     if run["dry_run"]:
         fields = [{"name": one.name, "spec": one.spec.model_dump(mode="json")} for one in combinations]
         click.echo(strict_json.dumps(fields, indent=2))
@@ -78,7 +81,7 @@ def train(
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
     logs = grid.open_logs([*(one.name for one in combinations), folds.FINAL], out, run)
     file = _prepare(data, out, asked, combinations, options, before, run)
-    folds.save(out, data, options, given, parted)
+    folds.save(out, data, options, given, parted, init_from=run["init_from"])
     words = {"noun": f"folds ({_words(parted)})"}
     results = grid.search(data, out, combinations, [], options, run, logs, lambda results: None, **words)
     if failed := next((each for each in results if each.state != "done"), None):
@@ -137,7 +140,7 @@ def _answer(data: str, out: str, spec: Any, cut: Any, options: Any, file: str, r
     with placing(file) as stream:
         suffix = PurePosixPath(file).suffix.lower()
         found = out_of_fold.answer(data, cut, networks, stream, suffix)
-    folds.save(out, data, options, spec, cut, found)
+    folds.save(out, data, options, spec, cut, found, run["init_from"])
     _print(found)
     without = f", {found.empty:,} of them without an answer" if found.empty else ""
     click.echo(f"{file} holds the answers to {count(found.records, 'row')}{without}; {out}/{folds.FILE} all measures")

@@ -30,7 +30,7 @@ def stored_grid(out: str | None, resume: bool) -> dict[str, Any] | None:
 
 def train(
     data: str, out: str | None, texts: Sequence[str], before: dict[str, Any] | None, values: dict[str, Any],
-    run: dict[str, Any],
+    run: dict[str, Any], start: Any = None,
 ) -> None:  # fmt: skip
     """Runs the command.
 
@@ -46,6 +46,8 @@ def train(
         The flags of the spec and the data.
     run : dict
         The flags of the run.
+    start : Spec, optional
+        What the network of `--init-from` says of a spec.
     """
     from hdl import spec
     from hdl.cli.data_flags import take_data_options
@@ -58,9 +60,10 @@ def train(
             raise SpecError(f"--grid: this one was begun with {', '.join(before['parameters'])}; values may be added")
         value_lists = value_lists or before["parameters"]
         bases = {each["name"]: spec.parse(each["spec"]) for each in before["combinations"]}
-    combinations = combine(values, value_lists, bases, run["workers"] or 1)
+    combinations = combine(values, value_lists, bases, run["workers"] or 1, start)
     for one in combinations:
         refuse_changes(one.spec, bases.get(one.name), one.name)
+    begin_from(run, before, combinations)
     options = take_data_options(values, before and before["options"])
     if run["dry_run"]:
         fields = [{"name": one.name, "spec": one.spec.model_dump(mode="json")} for one in combinations]
@@ -77,7 +80,7 @@ def train(
               for each in (before or {"combinations": []})["combinations"] if each["name"] not in names]  # fmt: skip
 
     def save(results: list[Any]) -> None:
-        grid.save(out, data, options, value_lists, [*combinations, *others], results)
+        grid.save(out, data, options, value_lists, [*combinations, *others], results, run["init_from"])
 
     results = search(data, out, combinations, done, options, run, logs, save)
     _report(data, out, results, options, run)
@@ -92,6 +95,21 @@ def refuse_changes(new: Any, old: Any, name: str) -> None:
     if wrong:
         may = ", ".join(CHANGEABLE)
         raise SpecError(f"--resume: {name} was begun with another {', '.join(wrong)}; only {may} may change")
+
+
+def begin_from(run: dict[str, Any], before: dict[str, Any] | None, combinations: Sequence[Any]) -> None:
+    """Refuses combinations that cannot start from the network of `--init-from`; a resumed search has that of before."""
+    from hdl import starting
+
+    if before:
+        run["init_from"] = before["init_from"]
+    elif run["init_from"]:
+        start = starting.read(run["init_from"])
+        for one in combinations:
+            try:
+                starting.check(start, one.spec)
+            except SpecError as error:
+                raise SpecError(f"--init-from, with {label_of(one.values)}: {error}") from None
 
 
 def is_done(result: Any, combinations: Sequence[Any]) -> bool:
@@ -187,7 +205,9 @@ def search(
             settings = {"device": device, **run["settings"]}
             runner = training.make_runner(run["runner"], workers, run["threads"], one.spec.shards, **settings)
         table = fs.join(out, one.name)
-        job = Job(data, table, one.spec, options, driver.begun(table) is not None, strict=run["strict"])
+        begun = driver.begun(table) is not None
+        first = "" if begun else run["init_from"]
+        job = Job(data, table, one.spec, options, begun, strict=run["strict"], init_from=first)
 
         def notify(event: Any) -> None:
             if isinstance(event, driver.Started):

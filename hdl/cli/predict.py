@@ -100,6 +100,10 @@ def predict_(
         with outputs.placing(out) as file:
             lines = prediction_files.write(file, suffix, model, answered, labels_only, kept)
         click.echo(f"{count(lines.records, 'answer')} in {out}", err=True)
+    if bad.unseen:
+        from hdl.cli.scores import unseen_text
+
+        click.echo(unseen_text(bad.unseen), err=True)
     tell_empty(lines, bad.places, options, out)
 
 

@@ -6,7 +6,7 @@ Letters: C classes.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ def score_json(score: Any, model: Any, curves: bool = False) -> dict[str, Any]:
         "unlabelled": score.unlabelled,
         "dropped": score.dropped,
         "bad_records": score.bad,
+        "unseen": score.unseen,
         "cost": score.cost,
         "accuracy": score.accuracy,
         "majority": score.majority,
@@ -119,10 +120,24 @@ def facts(score: Any, classes: Sequence[Any], threshold: Any = None) -> list[tup
     skipped += [count(score.bad, "bad record")] if score.bad else []
     if skipped:
         lines.append(("skipped", ", ".join(skipped)))
+    if score.unseen:
+        lines.append(("unseen", unseen_text(score.unseen)))
     if score.mistakes:
         said = [f"{classes[true]} taken for {classes[guess]} ({times:,}×)" for true, guess, times in score.mistakes[:5]]
         lines.append(("mistakes", "; ".join(said)))
     return lines
+
+
+def unseen_text(unseen: Mapping[str, int]) -> str:
+    """Say how many cells have a level that training had not seen, by column.
+
+    Examples
+    --------
+    >>> unseen_text({"town": 2, "street": 1200})
+    'levels that training had not seen, which count as none: town (2 cells), street (1,200 cells)'
+    """
+    each = ", ".join(f"{name} ({count(number, 'cell')})" for name, number in unseen.items())
+    return f"levels that training had not seen, which count as none: {each}"
 
 
 def measures(score: Any, classes: Sequence[Any]) -> list[tuple[str, str]]:

@@ -59,6 +59,9 @@ def _search_options(command: click.Command) -> click.Command:
                help="Of pbt: children's weights are crossed over and mutated as with --sync genetic, by its flags."),
         Option(["--folds"], metavar="K|column:NAME", section=SEARCH,
                help="Measure a trial by cross-validation, in place of --validation."),
+        Option(["--spread"], is_flag=True, section=SEARCH,
+               help="On YARN: each trial trains on all workers, one after the other; else each on one, side by side. "
+                    "For data that is more than one worker's memory."),
         Option(["--refit"], is_flag=True, section=SEARCH,
                help="Train the best trial's network on all rows, validation included, into OUT/refit."),
         Option(["--ensemble"], type=click.IntRange(min=2), metavar="K", section=SEARCH,
@@ -92,11 +95,14 @@ def search_(data: str, out: str | None, **values: Any) -> None:
     asked = ("params", "trials", "limit", "sampler", "scheduler", "eta", "generations", "breed", "folds",
              "refit", "ensemble")  # fmt: skip
     given = {name: values.pop(name) for name in asked}
+    run["spread"] = values.pop("spread")
     settings = {name: values.pop(name, None) for name in train.YARN_NAMES}
     reach = take_access(values, run["runner"])
     run["workers"], settings["fewest_workers"] = train._workers(run["workers"], run["runner"])
     take_session(session, run, settings)
-    run["settings"] = train._yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
+    if run["spread"] and run["runner"] != "yarn":
+        raise SpecError(f"--spread: for workers on YARN (given --runner {run['runner']})")
+    run["settings"] = train._yarn_settings(run["runner"], settings, starts=not (run["dry_run"] or session)) | reach
     if run["resume"] and run["overwrite"]:
         raise SpecError("--resume goes on with the search and --overwrite removes it: give one of them")
     before = trials.load(out) if out and run["resume"] else None
@@ -147,7 +153,7 @@ def _asked(given: dict[str, Any], values: dict[str, Any], before: Any, run: dict
     for each in space.parameters:
         if values.get(keys[each.name]) is not None:
             raise SpecError(f"--{each.name} and --param {each.name}: give one of them")
-    shards = run["workers"] if run["runner"] != "local" and run["workers"] else 1
+    shards = 1 if search_run.side_by_side(run) else run["workers"] or 1
     if pbt:
         _check_population(sampler, values[keys["patience"]])
         values[keys["patience"]] = "0"

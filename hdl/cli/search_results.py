@@ -56,8 +56,9 @@ def report(
         else:
             networks = folds.models(folder, folds.cut(asked.folds, data, options).folds)
         spec = folds.final_spec(spaces.maker(asked.base, asked.base.shards)(best.values), networks)
+        few = {"workers": min(run["workers"] or 1, spec.shards)} if run["runner"] == "yarn" else {}
         (result,) = grid.search(data, out, [Combination("refit", best.values, spec)], [], options,
-                                run, grid.open_logs(["refit"], out, run), lambda results: None,
+                                run | few, grid.open_logs(["refit"], out, run), lambda results: None,
                                 noun="training on all rows")  # fmt: skip
         if result.state != "done":
             raise HdlError(f"refit: {result.said}")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hdl.cli import grid, progress, spaces, training
-from hdl.errors import Interrupted, TableError
+from hdl.errors import Interrupted, SessionEnded, TableError
 
 
 def prepare(data: str, out: str, options: Any, run: dict[str, Any]) -> None:
@@ -41,7 +41,6 @@ def carry_out(
     from hdl.loggers import open_log
     from hdl.search import trials
     from hdl.search.inherit import inherit
-    from hdl.search.places import make_place
     from hdl.search.side_by_side import Search
     from hdl.table import owner
 
@@ -52,12 +51,7 @@ def carry_out(
     shares: dict[str, float] = {}
     lock, own = threading.RLock(), owner.claim(out)
 
-    def make_runner(shards: int) -> Any:
-        return training.make_runner(run["runner"], run["workers"], run["threads"], shards,
-                                    **{"device": run["device"], **run["settings"]})  # fmt: skip
-
-    where = run["runner"] if session.current is None else "session"
-    place = make_place(where, run["workers"], run["threads"], run["device"], make_runner, board.say)
+    place = _place(out, run, board.say)
 
     def train_(one: Any, barrier: Any) -> Any:
         from hdl import driver
@@ -111,9 +105,40 @@ def carry_out(
                 board.say("beware: asha waits for nobody, so which trials go on depends on the machine; halving and "
                           "hyperband give the same table each time")  # fmt: skip
             Search(train_, ended, None, board.stop).carry_out(Kept(), place.slots)
-    except KeyboardInterrupt:
-        command = shlex.join(["hdl", "search", data, "--out", out, "--resume"])
+    except (KeyboardInterrupt, SessionEnded) as error:
+        by = ["--session", session.name] if session.name else []
+        command = shlex.join(["hdl", "search", data, "--out", out, "--resume", *by])
+        if isinstance(error, SessionEnded):
+            raise SessionEnded(f"{error}: {command}") from None
         raise Interrupted(f"interrupted; the results so far are kept. Go on with: {command}") from None
     if plan.late:
         click.echo(f"the time is over: {len(plan.trials)} of {asked.trials} trials have begun", err=True)
     return plan
+
+
+def side_by_side(run: dict[str, Any]) -> bool:
+    """Tell whether a worker has a trial for itself: its number of shards is then not that of the workers."""
+    from hdl import session
+
+    yarn = run["runner"] == "yarn" or session.current is not None
+    return run["runner"] == "local" or (yarn and not run["spread"])
+
+
+def _place(out: str, run: dict[str, Any], say: Any) -> Any:
+    """Make the place where trials train."""
+    from hdl import session
+    from hdl.search.places import KeptPlace, make_place
+
+    def make_runner(shards: int) -> Any:
+        return training.make_runner(run["runner"], run["workers"], run["threads"], shards,
+                                    **{"device": run["device"], **run["settings"]})  # fmt: skip
+
+    if session.current is not None:
+        return KeptPlace(lambda: session.current, session.current.workers, run["spread"])
+    if run["runner"] == "yarn":
+        from hdl.session.yarn import of_search
+
+        workers = run["workers"] or 1
+        fields = {"workers": workers, "threads": run["threads"], "device": run["device"], **run["settings"]}
+        return KeptPlace(lambda: of_search(out, fields, say), workers, run["spread"], fields.get("attempts") or 2, True)
+    return make_place(run["runner"], run["workers"], run["threads"], run["device"], make_runner, say)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hdl import strict_json
+from hdl.cli.access import access_options, take_access
 from hdl.cli.common import Command, DeviceName, Option, count, duration
 from hdl.cli.yarn_flags import SECTION, Duration, Memory, container_options
 from hdl.errors import HdlError, SpecError
@@ -30,18 +31,21 @@ def session_() -> None:
     """
 
 
+@access_options
 @session_.command(cls=Command)
 @click.pass_context
 def start(context: click.Context, runner: str, name: str | None, idle: float, **settings: Any) -> None:
     """Start a session and return when it takes commands.
 
     A command with --session NAME is what it is with the --runner and --workers of the session, to the byte.
-    Commands that are there at once take turns in the order in which they came.
+    Commands that are there at once share the workers: a training has all of them, a trial of a search one, in the
+    order in which they came. Its owner alone can use it; on YARN others may be allowed to look at it, or to end it.
     """
     from hdl.session import starting
 
     name = name or runner
-    given = _checked(runner, settings)
+    reach = take_access(settings, runner)
+    given = _checked(runner, settings) | reach
     if runner == "yarn":
         from hdl.cli.train import YARN_NAMES
 
@@ -78,9 +82,10 @@ def _given(context: click.Context) -> list[str]:
     for param in context.command.params:
         value = context.params.get(param.name or "")
         if context.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE:
-            shown = f"{value}m" if isinstance(param.type, Memory) else value
-            shown = f"{value:g}s" if isinstance(param.type, Duration) else shown
-            words += [param.opts[0], str(shown)]
+            for one in value if isinstance(value, tuple) else [value]:
+                shown = f"{one}m" if isinstance(param.type, Memory) else one
+                shown = f"{one:g}s" if isinstance(param.type, Duration) else shown
+                words += [param.opts[0], str(shown)]
     return words
 
 
@@ -109,7 +114,7 @@ start.params[:0] = [
 @session_.command("list", cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
-    """Show your sessions: what runs, what waits, and which data is kept."""
+    """Show your sessions: what runs, who has which workers, who waits, and which data is kept."""
     from hdl.session import client, places
 
     states = []
@@ -131,19 +136,30 @@ def _told(state: dict[str, Any]) -> str:
     if "error" in state:
         return f"{state['name']}: {state['error']}"
     since = duration(max(0.0, time.time() - state["since"]))
-    running = state["running"]
     lines = [f"{state['name']}: {count(state['settings']['workers'], 'worker')} of runner {state['runner']}, process "
              f"{state['pid']}, {count(state['done'], 'command')} done"]  # fmt: skip
-    lines.append(f"  running for {since}: hdl {shlex.join(running)}" if running else f"  idle for {since}"
-                 + (f", ends after {duration(state['idle'])}" if state["idle"] else ""))  # fmt: skip
+    lines += [f"  runs: hdl {shlex.join(args)}" for args in state["running"]]
+    if not state["running"]:
+        lines.append(f"  idle for {since}" + (f", ends after {duration(state['idle'])}" if state["idle"] else ""))
     lines += [f"  waits: hdl {shlex.join(args)}" for args in state["waiting"]]
+    lines += [f"  {_turn(turn)}" for turn in state["turns"]]
     held = sum(one["bytes"] for one in state["kept"])
     lines.append(f"  decoded data: {_size(held)} of {_size(state['memory'])}")
     for one in state["kept"]:
         files = f", and {_size(one['files'])} in files" if one["files"] else ""
         ago = duration(max(0.0, time.time() - one["used"]))
         lines.append(f"    {one['data']}: {_size(one['bytes'])}{files}, used {ago} ago")
+    if state["used"]:
+        lines.append(f"  memory of the workers: {', '.join(_size(each) for each in state['used'])}")
     return "\n".join(lines)
+
+
+def _turn(turn: dict[str, Any]) -> str:
+    """Write who has workers, or waits for them, and for how long."""
+    has = ", ".join(map(str, turn["workers"]))
+    who = "all workers" if turn["whole"] else f"worker {has}" if has else "a worker"
+    since = duration(max(0.0, time.time() - turn["since"]))
+    return f"{'' if has else 'waits for '}{who}: {turn['what']}, for {since}"
 
 
 def _size(number: float) -> str:
@@ -166,5 +182,5 @@ def stop(name: str) -> None:
         click.echo(f"session {name} had died; nothing of it is left")
         return
     client.wait_end(name)
-    said = f"; it was running: hdl {shlex.join(state['running'])}" if state["running"] else ""
+    said = "".join(f"; it was running: hdl {shlex.join(args)}" for args in state["running"])
     click.echo(f"session {name} has ended{said}")

@@ -141,27 +141,27 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     run["workers"], settings["fewest_workers"] = _workers(run["workers"], run["runner"])
     take_session(named, run, settings)
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
-    init_from = values.pop("init_from") or ""
+    run["init_from"] = values.pop("init_from") or ""
     texts, before = values.pop("grid"), grid.stored_grid(out, run["resume"])
     asked = {name: values.pop(name) for name in FOLD_NAMES}
     if (asked["folds"] is not None) + bool(texts or before) > 1:
         raise SpecError("--grid and --folds: give one of them")
-    if init_from and (run["resume"] or texts or before or asked["folds"] is not None):
-        with_ = "--resume, as version 0 has its weights" if run["resume"] else "--grid or --folds"
-        raise SpecError(f"--init-from {init_from}: is not for {with_}; leave it out")
+    if run["init_from"] and run["resume"]:
+        raise SpecError(
+            f"--init-from {run['init_from']}: is not for --resume, as version 0 has its weights; leave it out"
+        )
+    start = _started(run["init_from"], values, run["workers"] or 1) if run["init_from"] else None
     if texts or before:
-        grid.train(data, out, texts, before, values, run)
+        grid.train(data, out, texts, before, values, run, start)
         return
     cut = folds.stored_folds(out, run["resume"])
     if asked["folds"] is not None or cut:
-        folds.train(data, out, asked, cut, values, run)
+        folds.train(data, out, asked, cut, values, run, start)
         return
     if asked["oof"] is not None or asked["final"]:
         raise SpecError(f"{'--oof' if asked['oof'] is not None else '--final'}: goes with --folds")
     base, reading = _stored_spec_and_options(out) if run["resume"] and out else (None, None)
-    if init_from:
-        base = _started(init_from, values, run["workers"] or 1)
-    spec = take_spec(values, base, run["workers"] or 1)
+    spec = take_spec(values, base or start, run["workers"] or 1)
     options = take_data_options(values, reading)
     if reading is None and not stack.labelled(spec):
         options = options.make(options, judged=False)
@@ -172,7 +172,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
     if out == "":
         raise SpecError("--out: expected the name of a folder (given '')")
-    _train(data, out, spec, options, init_from, **run)
+    _train(data, out, spec, options, **run)
 
 
 def _workers(given: tuple[int, int] | None, runner: str) -> tuple[int | None, int | None]:
@@ -232,7 +232,7 @@ def _started(path: str, values: dict[str, Any], shards: int) -> Any:
 
 
 def _train(
-    data: str, out: str, spec: Any, options: Any, init_from: str, *, test: str | None, resume: bool, strict: bool,
+    data: str, out: str, spec: Any, options: Any, *, init_from: str, test: str | None, resume: bool, strict: bool,
     overwrite: bool, runner: str, workers: int | None, threads: int | None, device: str, no_report: bool,
     quiet: bool, dry_run: bool, settings: dict[str, Any], logs: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -249,6 +249,10 @@ def _train(
         open_source(test, options)
     log = open_log(logs, out, progress.warn, overwrite)
     prepare_table(out, resume, overwrite)
+    if not (no_report or settings.get("detach")):
+        from hdl.report import figures
+
+        figures.warm()
     with progress.show(quiet=quiet) as display, stoppable(), job_runner:
         teller = progress.Teller(display, out, job_runner.workers, settings.get("fewest", 0))
         job = Job(data, out, spec, options, resume, strict=strict, init_from=init_from)

@@ -123,6 +123,7 @@ class Bad:
     places: list[str] = field(default_factory=list)
     unlabelled: int = 0  # rows without a label, which are dropped and are not bad
     dropped: int = 0  # rows that miss a number, where the model leaves these out
+    unseen: dict[str, int] = field(default_factory=dict)  # by column, cells with a level that training had not seen
 
     def add(self, error: DataError) -> None:
         """Counts one bad record, or raises its error."""

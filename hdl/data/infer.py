@@ -10,7 +10,7 @@ from hdl import recipe, rng
 from hdl.data.block import Bad
 from hdl.data.guess import is_number
 from hdl.data.holdout import said
-from hdl.data.labels import Labels, Meanings, canonical, classes_of, is_plain_number
+from hdl.data.labels import Labels, Meanings, canonical, check_targets, classes_of, is_plain_number
 from hdl.data.scaling import NOISE, Scaling, fit_scale
 from hdl.data.schema import Schema, listed
 from hdl.data.summary import Summary
@@ -60,6 +60,8 @@ def fit(summary: Summary, spec: Spec) -> Schema:
     reading = dict(summary.meta.get("reading") or {})
     if spec.auto and stack.labelled(spec) and (filled := recipe.of(summary, spec, _classes(summary, spec))):
         reading["recipe"], spec = filled.to_plain(), recipe.fill(spec, filled.fields)
+    if summary.samples == summary.weightless:
+        raise DataError(f"the weight of all {summary.samples:,} rows is 0 (--weights); expected one above 0")
     units, columns, kind = stack.units(spec), None, summary.kind
     if summary.unlabelled:
         reading["unlabelled"] = summary.unlabelled
@@ -82,6 +84,8 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         encoding, classes, outputs, loss = _labels(summary, spec)
     else:
         encoding, classes, outputs, loss = "none", (), inputs, "squared"
+    if encoding in ("value", "targets") and not summary.limit:  # else such rows are left out
+        check_targets(summary.labels, loss)
     mean, deviation = _target_unit(summary, encoding, loss)
     if encoding == "value" and (told := _unchanging(summary.labels)):
         reading["remarks"] = [*reading.get("remarks", ()), told]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hdl.errors import DataError
+from hdl.ops import losses
 
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DIGITS = 400  # of the longest number: more are an identifier, and no float holds them
@@ -106,6 +107,8 @@ class Labels:
     samples : int
     mean, norm : tuple of float [width] or None
         Mean of each target and the root of its summed squared deviations; None where a label is no number.
+    low : tuple of float [width] or None
+        Least value of each target; None where a label is no number.
     """
 
     width: int = 0
@@ -119,6 +122,7 @@ class Labels:
     mean: tuple[float, ...] | None = None
     norm: tuple[float, ...] | None = None
     counts: tuple[int, ...] | None = ()
+    low: tuple[float, ...] | None = None
 
     @classmethod
     def of(cls, y: np.ndarray | None) -> Labels:
@@ -176,7 +180,8 @@ def _target_moments(y: np.ndarray) -> dict[str, Any]:
     largest = np.abs(away).max(axis=0, initial=0.0)
     unit = np.where(largest > 0, largest, 1.0)
     norm = unit * np.sqrt(np.square(away / unit).sum(axis=0))
-    return {"samples": len(y), "mean": tuple(mean.tolist()), "norm": tuple(norm.tolist())}
+    low = tuple(y.min(axis=0).tolist()) if len(y) else None
+    return {"samples": len(y), "mean": tuple(mean.tolist()), "norm": tuple(norm.tolist()), "low": low}
 
 
 def _joined_targets(a: Labels, b: Labels) -> dict[str, Any]:
@@ -189,7 +194,9 @@ def _joined_targets(a: Labels, b: Labels) -> dict[str, Any]:
     parts = np.stack([a.norm, b.norm, np.abs(delta) * np.sqrt(a.samples * share)])
     unit = np.where(parts.max(axis=0) > 0, parts.max(axis=0), 1.0)
     norm = unit * np.sqrt(np.square(parts / unit).sum(axis=0))  # as hypot, which differs between C libraries
-    return {"samples": samples, "mean": tuple((means[0] + delta * share).tolist()), "norm": tuple(norm.tolist())}
+    low = tuple(min(ends) for ends in zip(a.low, b.low, strict=True)) if a.low and b.low else a.low or b.low
+    mean = tuple((means[0] + delta * share).tolist())
+    return {"samples": samples, "mean": mean, "norm": tuple(norm.tolist()), "low": low}
 
 
 def _bounded(distinct: dict[Any, int]) -> tuple[tuple[Any, ...] | None, tuple[int, ...] | None]:
@@ -198,6 +205,19 @@ def _bounded(distinct: dict[Any, int]) -> tuple[tuple[Any, ...] | None, tuple[in
         return None, None
     values = sorted(distinct, key=lambda value: (isinstance(value, str), value))
     return tuple(values), tuple(distinct[value] for value in values)
+
+
+def check_targets(labels: Labels, loss: str) -> None:
+    """Refuse targets that a loss does not take.
+
+    Raises
+    ------
+    DataError
+    """
+    lowest, included = losses.domain(loss)
+    if labels.low and not all(value > lowest or (included and value == lowest) for value in labels.low):
+        told = losses.takes(loss)
+        raise DataError(f"the least label is {min(labels.low):g}; {told} (--max-bad-records N leaves such rows out)")
 
 
 class Meanings:

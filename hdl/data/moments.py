@@ -1,4 +1,4 @@
-"""Moments of one block of features: ranges, means, squared deviations."""
+"""Moments of features: ranges, means, squared deviations; of one block, and joined."""
 
 from __future__ import annotations
 
@@ -82,3 +82,49 @@ def of_present(x: np.ndarray) -> Moments:
     away = np.where(missing, 0, columns - mean[:, None])
     m2 = np.square(away, out=away).sum(axis=1)
     return {"low": low.min(axis=1), "high": high.max(axis=1), "mean": mean, "m2": m2, "count": count.astype(np.int64)}
+
+
+def present(moments: Moments, samples: int) -> np.ndarray:
+    """Count the values that are there of each dense feature, int64 [I]."""
+    count = moments.get("count")
+    return np.full(len(moments["low"]), samples) if count is None else count
+
+
+def joined(kind: str, p: Moments, q: Moments, samples: tuple[int, int]) -> Moments:
+    """Join the moments of two parts of one kind, of so many samples; see `Summary`."""
+    return {"uint8": _join_uint8, "float32": _join_float, "frame": _join_float, "sparse": _join_sparse}[kind](
+        p, q, *samples
+    )
+
+
+def _join_uint8(p: Moments, q: Moments, n: int, m: int) -> Moments:
+    return {**_range(p, q), **{name: p[name] + q[name] for name in ("total", "squares")}}
+
+
+def _join_float(p: Moments, q: Moments, n: int, m: int) -> Moments:
+    delta = q["mean"] - p["mean"]
+    if "count" not in p and "count" not in q:
+        share = m / (n + m)
+        return {
+            **_range(p, q),
+            "mean": p["mean"] + delta * share,
+            "m2": p["m2"] + q["m2"] + delta * delta * (n * share),
+        }
+    ours, theirs = present(p, n), present(q, m)
+    share = theirs / np.maximum(ours + theirs, 1)
+    mean = np.where(ours > 0, p["mean"] + delta * share, q["mean"])
+    m2 = p["m2"] + q["m2"] + delta * delta * (ours * share)
+    return {**_range(p, q), "mean": mean, "m2": m2, "count": ours + theirs}
+
+
+def _join_sparse(p: Moments, q: Moments, n: int, m: int) -> Moments:
+    short, long = sorted((p["largest"], q["largest"]), key=len)
+    out = long.copy()
+    np.maximum(out[: len(short)], short, out=out[: len(short)])
+    full, i, j = np.intersect1d(p["full"], q["full"], assume_unique=True, return_indices=True)
+    part, other = ({end: each[end][at] for end in ("low", "high")} for each, at in ((p, i), (q, j)))
+    return {"largest": out, "full": full, **_range(part, other)}
+
+
+def _range(p: Moments, q: Moments) -> Moments:
+    return {"low": np.minimum(p["low"], q["low"]), "high": np.maximum(p["high"], q["high"])}

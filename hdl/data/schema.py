@@ -165,8 +165,7 @@ class Schema:
                     refuse(row, f"label {raw!r} is not a number; the model's labels are")
         lowest, included = losses.domain(self.loss)
         for i in np.flatnonzero(good & ~((wide >= lowest) if included else (wide > lowest)).all(axis=1)):
-            given, least = y[i : i + 1].tolist()[0], "at least" if included else "a number above"
-            refuse(i, f"label {given!r}; the loss {self.loss} takes {least} {lowest:g}")
+            refuse(i, f"label {y[i : i + 1].tolist()[0]!r}; {losses.takes(self.loss)}")
         if self.target_mean is not None:
             wide = (wide - self.target_mean) / self.target_deviation
         with np.errstate(over="ignore"):

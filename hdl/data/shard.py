@@ -49,7 +49,7 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
     schema.check(block)
     if schema.encodings is not None:
         block = _whole(block, schema.encodings, bad)
-        return replace(block, x=schema.encodings.encode(block.x))
+        return replace(block, x=schema.encodings.encode(block.x, bad.unseen))
     if not isinstance(block.x, Csr):
         return replace(block, x=centred(block.x, schema))
     x = block.x

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from hdl.data import shard_counts
 from hdl.data.base import FileSplit, Source
 from hdl.data.block import PLACES, Bad, Block
 from hdl.data.chunks import Chunks
 from hdl.data.csr import Csr
 from hdl.data.holdout import marked
 from hdl.data.labels import Labels
-from hdl.data.moments import kind_of, of_numbers, of_sparse
+from hdl.data.moments import joined, kind_of, of_numbers, of_sparse, present
+from hdl.data.shard_counts import Counts
 from hdl.data.tabular.facts import WIDE, Facts, Gathering
 from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError
@@ -42,7 +44,9 @@ class Summary:
     held, held_labels : int, Labels
         Rows that are held out of all of this, and their labels.
     shards : tuple of (int, tuple of (label, count)), or None
-        Samples of each shard, and how many of them have each label; None of more labels than are worth their memory.
+        See `hdl.data.shard_counts`.
+    weightless : int
+        Samples whose own weight is 0.
     facts : Facts or None
         Of a table's columns; None of what is no table, and of more than 256 columns of numbers alone.
     meta : dict
@@ -68,7 +72,8 @@ class Summary:
     facts: Facts | None = None
     held: int = 0
     held_labels: Labels = field(default_factory=Labels)
-    shards: tuple[tuple[int, tuple[tuple[Any, int], ...]], ...] | None = ()
+    shards: Counts = ()
+    weightless: int = 0
 
     def join(self, other: Summary) -> Summary:
         """Join the summaries of two parts, `self` before `other`."""
@@ -81,7 +86,8 @@ class Summary:
             "unlabelled": a.unlabelled + b.unlabelled,
             "held": a.held + b.held,
             "held_labels": a.held_labels.join(b.held_labels),
-            "shards": _bounded(a.shards, b.shards),
+            "shards": shard_counts.join(a.shards, b.shards),
+            "weightless": a.weightless + b.weightless,
         }
         if not a.samples or not b.samples:
             return replace(a if a.samples else b, **rest)
@@ -95,7 +101,7 @@ class Summary:
             a.samples + b.samples,
             max(a.features, b.features),
             a.kind,
-            _JOIN[a.kind](a, b),
+            joined(a.kind, a.moments, b.moments, (a.samples, b.samples)),
             a.labels.join(b.labels),
             facts=a.facts.join(b.facts) if a.facts is not None and b.facts is not None else None,
             **rest,
@@ -121,8 +127,7 @@ class Summary:
     @property
     def present(self) -> np.ndarray:
         """Count the values that are there of each dense feature, or of a frame's numbers, int64 [I]."""
-        count = self.moments.get("count")
-        return np.full(len(self.moments["low"]), self.samples) if count is None else count
+        return present(self.moments, self.samples)
 
     @property
     def label_type(self) -> str | None:
@@ -161,8 +166,7 @@ class Summary:
         plain = fields.pop("facts", None)
         facts = None if plain is None else Facts.from_parts(plain, more)
         fields["places"] = tuple(fields["places"])
-        if (shards := fields.get("shards")) is not None:
-            fields["shards"] = tuple((int(n), tuple((value, int(k)) for value, k in own)) for n, own in shards)
+        fields["shards"] = shard_counts.from_plain(fields.get("shards"))
         if any(type(fields.get(name, 0)) is not int or fields.get(name, 0) < 0 for name in _COUNTS):
             raise ValueError(f"a summary with counts {[fields.get(name) for name in _COUNTS]}")
         summary = cls(moments=moments, facts=facts, **fields)
@@ -181,11 +185,10 @@ class Summary:
 
 
 FACTS = "facts/"
-COUNTED = 10_000  # labels of all shards that are counted a shard
-_COUNTS = ("samples", "features", "bad", "limit", "unlabelled", "held")
+_COUNTS = ("samples", "features", "bad", "limit", "unlabelled", "held", "weightless")
 _LABELS = ("labels", "held_labels")
 _FIELDS = (*_COUNTS, "kind", "meta")
-_TUPLES = ("values", "mean", "norm", "counts")  # of the labels
+_TUPLES = ("values", "mean", "norm", "counts", "low")  # of the labels
 _MOMENTS = {
     "": (),
     "uint8": ("low", "high", "total", "squares"),
@@ -194,45 +197,6 @@ _MOMENTS = {
     "sparse": ("largest", "full", "low", "high"),
 }
 _OPTIONAL = {"float32": ("count",), "frame": ("count",)}
-
-
-def _join_uint8(a: Summary, b: Summary) -> dict[str, np.ndarray]:
-    p, q = a.moments, b.moments
-    return {**_range(p, q), **{name: p[name] + q[name] for name in ("total", "squares")}}
-
-
-def _join_float(a: Summary, b: Summary) -> dict[str, np.ndarray]:
-    p, q = a.moments, b.moments
-    delta = q["mean"] - p["mean"]
-    if "count" not in p and "count" not in q:
-        share = b.samples / (a.samples + b.samples)
-        return {
-            **_range(p, q),
-            "mean": p["mean"] + delta * share,
-            "m2": p["m2"] + q["m2"] + delta * delta * (a.samples * share),
-        }
-    ours, theirs = a.present, b.present
-    share = theirs / np.maximum(ours + theirs, 1)
-    mean = np.where(ours > 0, p["mean"] + delta * share, q["mean"])
-    m2 = p["m2"] + q["m2"] + delta * delta * (ours * share)
-    return {**_range(p, q), "mean": mean, "m2": m2, "count": ours + theirs}
-
-
-def _join_sparse(a: Summary, b: Summary) -> dict[str, np.ndarray]:
-    short, long = sorted((a.moments["largest"], b.moments["largest"]), key=len)
-    out = long.copy()
-    np.maximum(out[: len(short)], short, out=out[: len(short)])
-    p, q = a.moments, b.moments
-    full, i, j = np.intersect1d(p["full"], q["full"], assume_unique=True, return_indices=True)
-    part, other = ({end: m[end][at] for end in ("low", "high")} for m, at in ((p, i), (q, j)))
-    return {"largest": out, "full": full, **_range(part, other)}
-
-
-def _range(p: dict[str, np.ndarray], q: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {"low": np.minimum(p["low"], q["low"]), "high": np.maximum(p["high"], q["high"])}
-
-
-_JOIN = {"uint8": _join_uint8, "float32": _join_float, "frame": _join_float, "sparse": _join_sparse}
 
 
 def of_block(block: Block, columns: Sequence[Column] | None = None, moments: bool = True) -> Summary:
@@ -278,7 +242,7 @@ def summarise(source: Source, splits: Sequence[FileSplit], shard: int = 0) -> Su
     bad = Bad(source.options.max_bad_records)
     whole, labels = Summary(limit=bad.limit, meta=source.describe()), Labels()
     features, targets, gathering, frame = Chunks(), Chunks(), _gathering(source), False
-    held, held_labels = 0, Labels()
+    held, held_labels, weightless = 0, Labels(), 0
     for block in marked(source, splits, bad, shard):
         if block.held is not None and block.held.any():
             held += int(block.held.sum())
@@ -288,6 +252,8 @@ def summarise(source: Source, splits: Sequence[FileSplit], shard: int = 0) -> Su
                 continue
         if gathering is not None:
             gathering.put(block.x)
+        if block.weight is not None:
+            weightless += int(np.count_nonzero(block.weight == 0))
         if isinstance(block.x, Csr):  # the largest magnitudes do not depend on an order
             whole = whole.join(_of_features(block.x))
         else:
@@ -303,19 +269,9 @@ def summarise(source: Source, splits: Sequence[FileSplit], shard: int = 0) -> Su
         labels = labels.join(Labels.of(y))
     if whole.samples and gathering is not None:
         whole = _with_facts(whole, gathering.facts())
-    shards = None
-    if labels.values is not None and labels.counts is not None:
-        shards = _bounded(((whole.samples, tuple(zip(labels.values, labels.counts, strict=True))),))
-    return replace(whole, labels=labels, bad=bad.count, places=tuple(bad.places), unlabelled=bad.unlabelled,
-                   held=held, held_labels=held_labels, shards=shards)  # fmt: skip
-
-
-def _bounded(*parts: Any) -> Any:
-    """Put shards' counts of labels one behind the other; None beyond a bound, which depends on all of them alone."""
-    if any(part is None for part in parts):
-        return None
-    shards = tuple(shard for part in parts for shard in part)
-    return shards if sum(len(own) for _, own in shards) <= COUNTED else None
+    shards = shard_counts.of(whole.samples, labels)
+    return replace(whole, labels=labels, bad=bad.count, places=tuple(bad.places), unlabelled=bad.unlabelled, held=held,
+                   held_labels=held_labels, shards=shards, weightless=weightless)  # fmt: skip
 
 
 def _with_facts(numbers: Summary, facts: Facts) -> Summary:

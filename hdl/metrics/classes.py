@@ -6,6 +6,7 @@ Letters: n samples, O outputs, C classes or labels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,7 +119,7 @@ def metrics(measures: Measures) -> dict[str, float | None]:
             values[name] = None if found is None else getattr(found, name)
         return values
     supports = measures.sums["true"].totals
-    ranked = measures.scanned() or [None] * len(supports)
+    ranked = measures.areas() or [None] * len(supports)
     for name in ("auc", "pr_auc"):
         own = [None if found is None else getattr(found, name) for found in ranked]
         values[name], values[f"{name}_weighted"] = _averages(own, supports)
@@ -139,7 +140,7 @@ def per_class(measures: Measures) -> list[dict[str, Any]]:
     if not 0 < len(measures.sums["true"].totals) <= MOST_CLASSES or measures.broken:
         return []
     two = measures.task.kind == BINARY
-    ranked = measures.scanned(curves=two) * (2 if two else 1)
+    ranked: Sequence[Any] = measures.scanned(curves=True) * 2 if two else measures.areas()
     rows = []
     for number, (true, predicted, hits) in enumerate(_each(measures)):
         found = ranked[number] if number < len(ranked) else None

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.metrics import figures
+from hdl.metrics.areas import areas
 from hdl.metrics.classes import add_answers
 from hdl.metrics.confusion import Confusion
 from hdl.metrics.pairs import Pairs
 from hdl.metrics.ranks import IN_MEMORY, Ranks
-from hdl.metrics.scan import Scanned, scan
+from hdl.metrics.scan import Areas, Scanned, scan
 from hdl.metrics.sums import UNIT, Sums, ratio
 from hdl.metrics.task import BINARY, CLASSES, LABELS, NONE, REGRESSION, Task
 
@@ -69,6 +70,7 @@ class Measures:
         self.ranks = [Ranks(IN_MEMORY // count) for _ in range(count)] if self.ranked else []
         self.pairs = Pairs() if pairs and task.kind == REGRESSION else None
         self._scanned: tuple[bool, list[Scanned | None]] | None = None
+        self._areas: list[Areas | None] | None = None
 
     def add(
         self, out: NDArray[np.float32], y: NDArray | None, weight: NDArray[np.float32] | None = None,
@@ -90,7 +92,7 @@ class Measures:
         ValueError
             The arrays' lengths differ, or a label is no class.
         """
-        self._scanned = None
+        self._scanned = self._areas = None
         n, task = len(out), self.task
         if any(part is not None and len(part) != n for part in (y, weight)) or (y is not None and out.ndim != 2):
             raise ValueError("outputs, labels and weights of different lengths")
@@ -167,6 +169,12 @@ class Measures:
             found = [scan(ranks, curves, self.task.probable) for ranks in self.ranks]
             self._scanned = curves, found
         return self._scanned[1]
+
+    def areas(self) -> list[Areas | None]:
+        """Give the areas of several classes or labels, each against the rest; None of those that lack samples."""
+        if self._areas is None:
+            self._areas = areas(self.ranks, self.task.probable)
+        return self._areas
 
     def metrics(self, deviation: NDArray[np.float64] | None = None) -> dict[str, float | None]:
         """Compute all metrics of the task by their names; None where one is undefined, never NaN.

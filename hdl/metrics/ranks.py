@@ -101,10 +101,20 @@ class Ranks:
             self._runs = []
         self._files = _few(self._files, lambda files: FileRun(streamed(files)))
 
-    def _all(self) -> Iterator[tuple[Keys, NDArray[np.int64] | None]]:
+    def __len__(self) -> int:
+        """Count the distinct rows, at most."""
+        return self._waiting + sum(map(len, self._runs)) + sum(map(len, self._files))
+
+    def run(self) -> Run | None:
+        """Give all rows as one run; None where they are in files."""
         self._settle()
-        if not self._files:
-            self._runs = [merged(self._runs)] if self._runs else []
+        if self._files:
+            return None
+        self._runs = [merged(self._runs)] if self._runs else []
+        return self._runs[0] if self._runs else Run(np.empty(0, np.uint64))
+
+    def _all(self) -> Iterator[tuple[Keys, NDArray[np.int64] | None]]:
+        self.run()
         return streamed([*self._files, *self._runs])
 
     def rows(self) -> Iterator[Rows]:

@@ -18,8 +18,8 @@ from hdl.metrics.sums import Sums
 
 
 @dataclass(frozen=True)
-class Scanned:
-    """Measures of the ranks of two classes' samples.
+class Areas:
+    """Areas under the curves of two classes' samples.
 
     Parameters
     ----------
@@ -27,6 +27,18 @@ class Scanned:
         Area under the ROC curve: the share of pairs of a sample of each class that are in order, a tie one half.
     pr_auc : float
         Average precision: Σ (R_i − R_{i−1})·P_i over thresholds, of recall R and precision P.
+    """
+
+    auc: float
+    pr_auc: float
+
+
+@dataclass(frozen=True)
+class Scanned(Areas):
+    """Measures of the ranks of two classes' samples: the areas, and what follows.
+
+    Parameters
+    ----------
     ks : float
         Largest difference of the true and the false positive rate (Kolmogorov-Smirnov).
     f1, mcc, balanced_accuracy : float
@@ -38,8 +50,6 @@ class Scanned:
         Average precision of class 0, whose samples' scores should be small; where curves are drawn.
     """
 
-    auc: float
-    pr_auc: float
     ks: float
     f1: float
     mcc: float

@@ -48,6 +48,18 @@ def domain(loss: str) -> tuple[float, bool]:
     return (0.0, loss != "gamma") if loss in LOG_LINK else (-np.inf, True)
 
 
+def takes(loss: str) -> str:
+    """Say what targets a loss takes that does not take all numbers.
+
+    Examples
+    --------
+    >>> takes("gamma")
+    'the loss gamma takes a number above 0'
+    """
+    lowest, included = domain(loss)
+    return f"the loss {loss} takes {'at least' if included else 'a number above'} {lowest:g}"
+
+
 def exponent(spec: Spec) -> float:
     """Return the power of the targets' unit in which a regression's cost grows: 2 for squares, 1 for magnitudes, …
 

@@ -143,7 +143,9 @@ def read(message: wire.Buffer, make: Make) -> Partial:
                                      if key.startswith(f"{name}/")})
             for name, plain in fields["values"].items()
         }  # fmt: skip
-        bad = Bad(**{**fields["bad"], "places": [str(place) for place in fields["bad"]["places"]]})
+        given = fields["bad"]
+        unseen = {str(name): int(number) for name, number in given["unseen"].items()}
+        bad = Bad(**given | {"places": [str(place) for place in given["places"]], "unseen": unseen})
         return Partial(int(fields["lo"]), int(fields["hi"]), int(fields["of"]), bad, values)
     except HdlError:
         raise
@@ -154,7 +156,8 @@ def read(message: wire.Buffer, make: Make) -> Partial:
 def joined_counts(a: Bad, b: Bad) -> Bad:
     """Add the counts of bad records and of rows left out; the first places stay."""
     counts = {name: getattr(a, name) + getattr(b, name) for name in ("count", "unlabelled", "dropped")}
-    return Bad(limit=a.limit, places=[*a.places, *b.places][:PLACES], **counts)
+    unseen = {name: a.unseen.get(name, 0) + b.unseen.get(name, 0) for name in (*a.unseen, *b.unseen)}
+    return Bad(limit=a.limit, places=[*a.places, *b.places][:PLACES], unseen=unseen, **counts)
 
 
 def join_siblings(partials: Iterable[Partial]) -> list[Partial]:

@@ -57,8 +57,10 @@ def _fit(order: Order, number: int, host: Host, beat: Beat) -> Made:
     backend, isa = platform.backend(order.platform, host.device)
     limits, spec = order.limits, order.spec
 
-    def progress(done: int, total: int) -> Any:
-        return beat(number, 0.5)  # of how many epochs there will be nobody knows
+    def progress(*_: Any) -> None:
+        beat(number, 0.5)  # of how many epochs there will be nobody knows
+
+    limits.told = progress  # of short ones the core tells nothing
 
     try:
         worker = ops.make(spec, backend, host.threads, isa)

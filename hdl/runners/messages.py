@@ -19,13 +19,25 @@ if TYPE_CHECKING:
 
 
 def error_message(error: BaseException) -> bytes:
-    """Pack an exception as a message of kind `error`; one that is not hdl's brings its trace."""
+    """Pack an exception as a message of kind `error`."""
+    return wire.pack("error", error_fields(error))
+
+
+def error_fields(error: BaseException, most: int | None = None) -> dict[str, Any]:
+    """Make plain values of an exception; one that is not hdl's brings its trace.
+
+    Parameters
+    ----------
+    error : BaseException
+    most : int, optional
+        Characters of each text; None: all.
+    """
     fields: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, DataError):
         fields |= {"message": error.message, "path": error.path, "line": error.line, "offset": error.offset}
     elif not isinstance(error, HdlError):
         fields["trace"] = "".join(traceback.format_exception(error))
-    return wire.pack("error", fields)
+    return {name: value[-most:] if most and isinstance(value, str) else value for name, value in fields.items()}
 
 
 def error_from(fields: dict[str, Any], who: str) -> HdlError:

@@ -189,7 +189,7 @@ def load(out: str) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        data, options, parameters, combinations and results, as `save` wrote them.
+        data, options, parameters, combinations, results and init_from, as `save` wrote them.
 
     Raises
     ------
@@ -199,7 +199,8 @@ def load(out: str) -> dict[str, Any] | None:
 
     def picked(fields: Any) -> dict[str, Any]:
         fields["results"] = [Result(**{k: v for k, v in each.items() if k != "table"}) for each in fields["results"]]
-        return {name: fields[name] for name in ("data", "options", "parameters", "combinations", "results")}
+        names = ("data", "options", "parameters", "combinations", "results")
+        return {name: fields[name] for name in names} | {"init_from": fields.get("init_from", "")}
 
     return read(fs.join(out, FILE), picked)
 
@@ -223,13 +224,14 @@ def read(path: str, picked: Callable[[Any], dict[str, Any]]) -> dict[str, Any] |
 
 def save(
     out: str, data: str, options: Any, parameters: Mapping[str, Sequence[Any]], combinations: Sequence[Combination],
-    results: Sequence[Result],
+    results: Sequence[Result], init_from: str = "",
 ) -> None:  # fmt: skip
     """Writes ``grid.json``, over an older one."""
     first = best(results)
     fields = {
         "data": data,
         "options": options.model_dump(mode="json"),
+        "init_from": init_from,
         "parameters": dict(parameters),
         "best": first and first.name,
         "combinations": [

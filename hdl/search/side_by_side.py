@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from hdl.errors import DataError, Fenced, HdlError, Interrupted, NonFinite, Unavailable
+from hdl.errors import DataError, Fenced, HdlError, Interrupted, NonFinite, SessionEnded, Unavailable
 from hdl.events import Outcome
 from hdl.ops.batching import BatchingBarrier, compatibility
 from hdl.search.grid import Combination, Result, result_of
@@ -172,11 +172,11 @@ def attempted(combination: Combination, train: Callable[[Combination], Result]) 
 
     Raises
     ------
-    DataError, Fenced, Interrupted, Unavailable
+    DataError, Fenced, Interrupted, SessionEnded, Unavailable
     """
     try:
         return train(combination)
-    except (Interrupted, DataError, Fenced, Unavailable):
+    except (Interrupted, DataError, Fenced, SessionEnded, Unavailable):
         raise
     except HdlError as error:
         state = "diverged" if isinstance(error, NonFinite) else "failed"

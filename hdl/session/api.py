@@ -132,9 +132,9 @@ class Session:
             state = self.state
         except HdlError as error:
             return f"<p>{html.escape(str(error))}</p>"
-        running = f"running: hdl {' '.join(state['running'])}" if state["running"] else "idle"
+        running = "; ".join(f"hdl {' '.join(args)}" for args in state["running"]) or "idle"
         facts = {"session": self.name, "runner": state["runner"], "workers": state["settings"]["workers"],
-                 "state": running, "waiting": len(state["waiting"]), "done": state["done"],
+                 "runs": running, "waiting": len(state["waiting"]), "done": state["done"],
                  **{f"decoded: {one['data']}": f"{one['bytes'] / 2**20:.1f} MiB" for one in state["kept"]}}  # fmt: skip
         return _table({name: str(value) for name, value in facts.items()})
 

@@ -46,6 +46,12 @@ class Patient(io.FileIO):
             return memoryview(content).nbytes
 
 
+def patient() -> list[io.TextIOWrapper]:
+    """Make standard output and error of files that are patient."""
+    return [io.TextIOWrapper(io.BufferedWriter(Patient(place, "w", closefd=False)), "utf-8", "surrogateescape",
+                             line_buffering=True) for place in (1, 2)]  # fmt: skip
+
+
 @contextmanager
 def as_of(command: Command) -> Iterator[None]:
     """Be where a command was sent from: its folder, umask, standard output and error, and how text is shown there."""
@@ -56,8 +62,7 @@ def as_of(command: Command) -> Iterator[None]:
         stream.flush()
     for place, file in enumerate(command.files, 1):
         os.dup2(file, place)
-    made = [io.TextIOWrapper(io.BufferedWriter(Patient(place, "w", closefd=False)), "utf-8", "surrogateescape",
-                             line_buffering=True) for place in (1, 2)]  # fmt: skip
+    made = patient()
     try:
         os.chdir(command.folder)
         for name in SHOWN:

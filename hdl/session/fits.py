@@ -11,7 +11,7 @@ import shutil
 import threading
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from hdl import data, wire
-from hdl.errors import HdlError, Interrupted
+from hdl.errors import HdlError, Interrupted, WorkerError
 from hdl.fitting.order import Made, Order, name_of, samples_message
 from hdl.fitting.rounds import Limits, Trained
 from hdl.ops import Samples
@@ -31,7 +31,7 @@ from hdl.session.api import _error as error_of
 from hdl.spec import Spec
 from hdl.wire import Weights
 
-TOGETHER_SECONDS = 0.05  # that a fit waits for those of the other tasks, to go in one command
+TOGETHER_SECONDS = 0.25  # that a fit waits for those of the other tasks, to go in one command
 ABORT_SECONDS = 15.0  # that the session has to end a command
 FOLDER = "fits"
 
@@ -128,6 +128,7 @@ class Fits:
         pieces = samples_message(samples)
         path = self._folder / name_of(pieces)
         with self._news:
+            self._check()
             if not path.exists():
                 if not self._folder.exists():
                     self._folder.mkdir(0o700)
@@ -141,8 +142,7 @@ class Fits:
         """Have the session carry an order out, together with those that others wait for."""
         done: Future[None] = Future()
         with self._news:
-            if self.error is not None or self._closed:
-                raise self.error or Interrupted("the search has ended")
+            self._check()
             self._waiting.append((path, done))
             if self._sender is None:
                 self._sender = threading.Thread(target=self._send, name="hdl-session-fits", daemon=True)
@@ -154,6 +154,11 @@ class Fits:
             each.unlink(missing_ok=True)
         return Made.from_parts(plain, tensors)
 
+    def _check(self) -> None:
+        """Refuse what comes after the end."""
+        if self.error is not None or self._closed:
+            raise self.error or Interrupted("the search has ended")
+
     def _send(self) -> None:
         """Send what waits, one command after the other, until the end of all tasks."""
         while True:
@@ -164,26 +169,27 @@ class Fits:
                 taken, self._waiting = self._waiting, []
                 if self._closed and self.error is None:
                     self.error = Interrupted("the search has ended")
-            error = self.error or self._command([str(path) for path, _ in taken])
+            error = self.error or self._command([str(path) for path, _ in taken], self._began)
+            with self._news:
+                self._channel, self.error = None, error
+                self._news.notify_all()
             for _, done in taken:
                 done.set_exception(error) if error else done.set_result(None)
             if error:
                 return
 
-    def _command(self, words: list[str]) -> HdlError | None:
-        """Have the session carry out `hdl fit`; returns the error that it ends with, which ends all."""
+    def _command(self, words: list[str], sent: Callable[[Any], Any]) -> HdlError | None:
+        """Have the session carry out `hdl fit`; returns the error that it ends with."""
         with TemporaryFile() as out, TemporaryFile() as err:
             try:
                 command = ["fit", *words, "--session", self.session]
-                status = client.run(self.session, command, out.fileno(), err.fileno(), sent=self._began)
-                err.seek(0)
-                error = error_of(status, err.read().decode(errors="replace")) if status else None
-            except HdlError as raised:
-                error = raised
-        with self._news:
-            self._channel, self.error = None, self.error or error
-            self._news.notify_all()
-        return error
+                status = client.run(self.session, command, out.fileno(), err.fileno(), sent=sent)
+            except HdlError as error:
+                return error
+            except OSError as error:
+                return WorkerError(f"session {self.session!r}: {error}")
+            err.seek(0)
+            return error_of(status, err.read().decode(errors="replace")) if status else None
 
     def _began(self, channel: Any) -> None:
         with self._news:
@@ -194,11 +200,11 @@ class Fits:
     def abort(self) -> None:
         """End what the session trains, and wait for that."""
         with self._news:
-            self._closed = True
-            self._news.notify_all()
-            if self._channel is not None:
+            if not self._closed and self._channel is not None:
                 with suppress(OSError):
                     client.interrupt(self._channel)
+            self._closed = True
+            self._news.notify_all()
             self._news.wait_for(lambda: self._channel is None, ABORT_SECONDS)
 
     def close(self) -> None:
@@ -207,8 +213,8 @@ class Fits:
         if self._sender is not None:
             self._sender.join(ABORT_SECONDS)
         if self._folder.exists():
-            if self._copied:
-                self._command(["--forget", str(self._folder / "all")])
+            if self._copied:  # else, and where the session has died, they go with the application
+                self._command(["--forget", str(self._folder / "all")], lambda channel: None)
             shutil.rmtree(self._folder, ignore_errors=True)
 
 

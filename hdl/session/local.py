@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from hdl import wire
+from hdl import fs, wire
 from hdl.errors import HdlError
+from hdl.events import Outcome
+from hdl.runners.base import Job, Log, Notify, RoundRunner
 from hdl.runners.frames import receive
 from hdl.runners.local import LocalRunner
+from hdl.runners.turns import Turn, Turns
 from hdl.runners.worker_process import WorkerProcess
+from hdl.search.pool import MODULE, fields_of, leave, replace, train_in
 
-ABANDON_SECONDS = 10.0  # that a worker has to leave a command that was given up, before another process replaces it
 LOOK_SECONDS = 10.0  # that it has to say what it keeps
+WAIT_SECONDS = 0.2  # between two looks whether somebody waits still
 DEADLINE = 600.0  # as `LocalRunner`'s
 
 
@@ -33,41 +40,128 @@ class LocalWorkers:
     name = "local"
 
     def __init__(self, workers: int, threads: int | None = None, device: str = "cpu", memory: int | None = None):
-        self.workers, self.threads, self.device, self.memory = workers, threads, device, memory
-        own = KeptRunner(self)  # checks, and fills in
+        self.workers, self.threads, self.device = workers, threads, device
+        own = KeptRunner(self, memory)  # checks, and fills in
         self.threads, self.memory = own.threads, own.memory
         warm = wire.pack("warm", {})
-        self.processes = [WorkerProcess(k, [], warm, own.threads, DEADLINE) for k in range(workers)]
-        self._kept: list[dict[str, Any]] = []
+        self.processes = [WorkerProcess(k, [], warm, own.threads, DEADLINE, MODULE) for k in range(workers)]
+        self._kept: dict[int, list[dict[str, Any]]] = {}  # by worker, as it said last
+        self._turns, self._changed = Turns(workers), threading.Condition()
 
     def runner(self) -> KeptRunner:
         """Make the runner of one training."""
-        return KeptRunner(self)
+        return KeptRunner(self, self.memory)
+
+    @contextmanager
+    def turn(
+        self, what: str, whole: bool, data: str = "", wanted: Callable[[], bool] = lambda: True,
+        tell: Callable[[int], Any] = lambda before: None,
+    ) -> Iterator[tuple[int, ...]]:  # fmt: skip
+        """Wait for workers, and have them until the end of the context.
+
+        Parameters
+        ----------
+        what : str
+            For people.
+        whole : bool
+            All workers are wanted, and not one.
+        data : str
+            That is read: a worker that keeps it is taken, if one is free.
+        wanted : function
+            Whether somebody waits for this still.
+        tell : function of int
+            Called with how many come before, if any do.
+        """
+        mine, told = Turn(what, whole), False
+        with self._changed:
+            try:
+                self._turns.ask(mine)
+                while not mine.workers:
+                    liked = [number for number, kept in self._kept.items() if any(one["data"] == data for one in kept)]
+                    if self._turns.waiting[0] is mine and self._turns.begin(range(self.workers), liked):
+                        break
+                    if not told:
+                        told = True
+                        tell(self._turns.before(mine))
+                    self._changed.wait(WAIT_SECONDS)
+                    if not wanted():
+                        raise KeyboardInterrupt
+            except BaseException:
+                self._turns.end(mine)
+                self._changed.notify_all()
+                raise
+        try:
+            yield mine.workers
+        finally:
+            with self._changed:
+                self._turns.end(mine)
+                self._changed.notify_all()
+
+    def train(self, job: Job, notify: Notify, wanted: Callable[[], bool], folder: str = "", umask: int = -1) -> Outcome:
+        """Have one worker train a trial.
+
+        Parameters
+        ----------
+        job : Job
+        notify : function of an event
+        wanted : function
+            Whether somebody waits for the trial still.
+        folder, umask
+            See `hdl.search.pool.fields_of`.
+
+        Raises
+        ------
+        HdlError
+            As the training raised it.
+        """
+        data = job.data if fs.is_remote(job.data) else fs.join(folder or os.getcwd(), job.data)
+        with self.turn(job.table, False, data, wanted) as (number,):
+            worker = self.processes[number]
+            fields = fields_of(job, self.threads or 1, self.device, self.memory // self.workers, folder, umask)
+            try:
+                found = train_in(worker, fields, notify, wanted)
+                self._look_at(worker)
+            except BaseException:
+                leave(worker)
+                raise
+        if isinstance(found, Outcome):
+            return found
+        raise found
 
     def look(self) -> None:
-        """Ask the workers what they keep, between two commands; a process that has died is replaced."""
-        kept: dict[str, dict[str, Any]] = {}
-        for worker in self.processes:
-            try:
-                if worker.process.poll() is not None:
-                    raise EOFError
-                worker.send(wire.pack("kept", {}))
-                worker.channel.settimeout(LOOK_SECONDS)
-                _, fields, _ = wire.unpack(receive(worker.channel))
-                worker.channel.settimeout(worker.deadline)
-            except (EOFError, OSError, HdlError):
-                replace(worker)
-                continue
-            for one in fields["kept"]:
-                whole = kept.setdefault(one["data"], {"data": one["data"], "bytes": 0, "files": 0, "used": 0.0})
-                for name in ("bytes", "files"):
-                    whole[name] += one[name]
-                whole["used"] = max(whole["used"], one["used"])
-        self._kept = sorted(kept.values(), key=lambda one: -one["used"])
+        """Ask the workers that do nothing what they keep; a process that has died is replaced."""
+        with self._changed:  # nobody is given a worker meanwhile
+            busy = {number for turn in self._turns.running for number in turn.workers}
+            for number, worker in enumerate(self.processes):
+                if number not in busy:
+                    self._look_at(worker)
+
+    def _look_at(self, worker: WorkerProcess) -> None:
+        try:
+            if worker.process.poll() is not None:
+                raise EOFError
+            worker.send(wire.pack("kept", {}))
+            worker.channel.settimeout(LOOK_SECONDS)
+            _, fields, _ = wire.unpack(receive(worker.channel))
+            worker.channel.settimeout(worker.deadline)
+            self._kept[worker.number] = fields["kept"]
+        except (EOFError, OSError, HdlError):
+            replace(worker)
+            self._kept.pop(worker.number, None)
 
     def describe(self) -> dict[str, Any]:
-        """Describe the workers and what they keep, in plain values."""
-        return {"kept": self._kept, "memory": self.memory, "pids": [each.process.pid for each in self.processes]}
+        """Describe the workers, who has them and what they keep, in plain values."""
+        kept: dict[str, dict[str, Any]] = {}
+        for one in [one for own in [*self._kept.values()] for one in own]:
+            whole = kept.setdefault(one["data"], {"data": one["data"], "bytes": 0, "files": 0, "used": 0.0})
+            for name in ("bytes", "files"):
+                whole[name] += one[name]
+            whole["used"] = max(whole["used"], one["used"])
+        with self._changed:
+            turns = self._turns.describe()
+        pids = [each.process.pid for each in self.processes]
+        return {"kept": sorted(kept.values(), key=lambda one: -one["used"]), "memory": self.memory, "pids": pids,
+                "turns": turns, "used": [resident(pid) for pid in pids]}  # fmt: skip
 
     def close(self) -> None:
         """End all processes."""
@@ -75,20 +169,40 @@ class LocalWorkers:
             worker.kill()
 
 
+def resident(pid: int) -> int:
+    """Return the bytes of memory that a process has in use; 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
 class KeptRunner(LocalRunner):
-    """Carries the rounds of one training out by processes that stay.
+    """Carries the rounds of one training out by all processes of a session, when its turn has come.
 
     Parameters
     ----------
     kept : LocalWorkers
+    memory : int, optional
     """
 
     alone_here = False
     keeps = True
 
-    def __init__(self, kept: LocalWorkers):
-        super().__init__(kept.workers, kept.threads, DEADLINE, kept.device, kept.memory)
+    def __init__(self, kept: LocalWorkers, memory: int | None):
+        super().__init__(kept.workers, kept.threads, DEADLINE, kept.device, memory)
         self.kept = kept
+
+    def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
+        def tell(before: int) -> None:
+            notify(Log(time.time(), f"the session's workers are busy: {before} before this one"))
+
+        with self.kept.turn(job.table, True, tell=tell):
+            try:
+                return drive(job, self, notify)
+            finally:
+                self.close()  # before the next turn begins
 
     def process(self, number: int, shards: list[int], fields: dict[str, Any]) -> WorkerProcess:
         worker = self.kept.processes[number]
@@ -101,29 +215,6 @@ class KeptRunner(LocalRunner):
     def close(self) -> None:
         """Have workers that still compute leave that: the processes stay."""
         for worker in self._processes:
-            if worker.midway or (worker in self._owing and not abandon(worker)):
-                replace(worker)
+            if worker.midway or worker in self._owing:
+                leave(worker)
         self._owing, self._processes = set(), []
-
-
-def abandon(worker: WorkerProcess) -> bool:
-    """Have a worker leave a command, and read its answer; False if it does not in time, or has died."""
-    until = time.monotonic() + ABANDON_SECONDS
-    try:
-        worker.send(wire.pack("abandon", {}))
-        while True:
-            kind, fields, _ = wire.unpack(receive(worker.channel, until=until))
-            for _ in range(fields["count"] if kind == "done" else 0):
-                receive(worker.channel, until=until)
-            if kind in ("done", "error"):
-                worker.channel.settimeout(worker.deadline)
-                return True
-    except (EOFError, OSError, HdlError):  # a deadline is an OSError
-        return False
-
-
-def replace(worker: WorkerProcess) -> None:
-    """Start a new process in the place of one that has died or hangs; what it kept is read again."""
-    worker.kill()
-    worker.opening = wire.pack("warm", {})
-    worker.start()

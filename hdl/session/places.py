@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import select
 import socket
 import stat
 import struct
@@ -165,7 +166,7 @@ def died(name: str, record: dict[str, Any]) -> str:
     )
     return (
         f"{what}; what was trained is in its table up to the last version.{application} "
-        f"Start it again with: {record.get('command', 'hdl session start')}"
+        f"Start it again with: {record.get('command', 'hdl session start')}; then --resume goes on"
     )
 
 
@@ -194,6 +195,18 @@ def receive(channel: socket.socket, files: int = 0) -> tuple[dict[str, Any], lis
     if not content:
         raise EOFError
     return json.loads(content), list(held)
+
+
+def gone(channel: socket.socket) -> bool:
+    """Tell whether the other end of a connection is closed."""
+    poll = select.poll()  # a socket with a timeout would wait for it, whatever the flags
+    poll.register(channel, select.POLLIN)
+    if not poll.poll(0):
+        return False
+    try:
+        return not channel.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
 
 
 @contextmanager

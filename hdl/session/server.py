@@ -1,7 +1,8 @@
 """The session's own process: `python -m hdl.session.server NAME`, started by `starting.start`.
 
 It carries out one command line after the other, in the order in which they came, each in this process's main thread
-with the working folder, the umask and the standard output and error of whoever sent it. Another thread listens.
+with the working folder, the umask and the standard output and error of whoever sent it. Searches go on beside it, in
+processes of their own, which send their trials here. Another thread listens.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from hdl import session
-from hdl.errors import HdlError, WorkerError
+from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.session import places
+from hdl.session.beside import Beside
+from hdl.session.client import SHOWN
 from hdl.session.command import Command, as_of
 
 WARM = ("hdl.cli.train", "hdl.driver", "hdl.report.gather", "hdl.importance", "matplotlib.figure")  # imported early
 CHECK_SECONDS = 1.0  # between two looks whether the session has been idle for too long
+BESIDE = (["search"],)  # commands that need no process that is warm, and go on for long
+TELL_SECONDS = 60.0  # that a search has to take what it is told
+LONGEST = 1 << 14  # characters of an error's message that are told to a search
 
 
 class Server:
@@ -47,6 +53,7 @@ class Server:
         self._lock = threading.Lock()
         self._queued: list[Command] = []
         self._running: Command | None = None
+        self._beside: list[Beside] = []
         self._interruptible = self._stopped = False
         self._done, self._since = 0, time.time()
         self._main = threading.main_thread().ident or 0
@@ -64,7 +71,8 @@ class Server:
             try:
                 command = self._waiting.get(timeout=CHECK_SECONDS)
             except queue.Empty:
-                if self.record["idle"] and time.time() - self._since > self.record["idle"]:
+                idle = not self._beside and time.time() - self._since
+                if self.record["idle"] and idle > self.record["idle"]:
                     print(f"idle for {self.record['idle']:g} s: the session ends", flush=True)
                     break
                 self._look()
@@ -78,14 +86,19 @@ class Server:
         try:
             self.workers.look()
         except HdlError as error:
-            self.ended = f"{error}"
+            self.ended = getattr(self.workers, "over", "") or f"{error}"
             self._stopped = True
-            print(f"the session ends: {error}", flush=True)
+            print(f"the session ends: {self.ended}", flush=True)
 
     def _end(self) -> None:
-        self._listener.close()
         with self._lock:
             left, self._queued = self._queued, []
+            beside = [*self._beside]
+        for each in beside if not self.ended else ():  # else they are told why
+            each.interrupt()
+        for each in beside:
+            each.close()
+        self._listener.close()
         for command in left:
             why = f": {self.ended}" if self.ended else ""
             self._say(command, f"hdl: error: the session has ended before this command began{why}")
@@ -119,10 +132,8 @@ class Server:
     def _run(self, command: Command) -> int:
         from hdl import cli
 
-        if command.version != places.version():
-            self._say(command, f"hdl: error: the session runs hdl {places.version()}, this is {command.version}: "
-                               f"start it again with: {self.record['command']}")  # fmt: skip
-            return 2
+        if not self._understood(command):
+            return SpecError.exit_code
         with as_of(command):
             try:
                 self._interruptible = True
@@ -132,6 +143,12 @@ class Server:
                     self._interruptible = False
             except KeyboardInterrupt:  # it came at the very end
                 return 130
+
+    def _understood(self, command: Command) -> bool:
+        if command.version != places.version():
+            self._say(command, f"hdl: error: the session runs hdl {places.version()}, this is {command.version}: "
+                               f"start it again with: {self.record['command']}")  # fmt: skip
+        return command.version == places.version()
 
     def _say(self, command: Command, text: str) -> None:
         with suppress(OSError):
@@ -169,7 +186,9 @@ class Server:
                     fields, files = places.receive(channel, 2)
                     if fields["do"] == "run" and len(files) == 2 and command is None:
                         command = Command(channel, fields, files)
-                        self._enqueue(command)
+                        (self._begin_beside if command.args[:1] in BESIDE else self._enqueue)(command)
+                    elif fields["do"] == "train" and command is None:
+                        return self._train(channel, fields)
                     elif fields["do"] == "interrupt" and command is not None:
                         self._interrupt(command)
                     elif fields["do"] == "state":
@@ -191,8 +210,62 @@ class Server:
                 command.answer({"before": before})
             self._waiting.put(command)
 
+    def _begin_beside(self, command: Command) -> None:
+        """Begin a command in a process of its own."""
+        status = SpecError.exit_code
+        if self._understood(command):
+            environment = {key: value for key, value in os.environ.items() if key not in SHOWN} | command.shown
+            try:
+                with self._lock:
+                    self._beside.append(Beside(self.record["name"], command, environment, self._ended_beside))
+                return
+            except OSError as error:
+                self._say(command, f"hdl: error: the search's process cannot begin: {error}")
+                status = 1
+        command.answer({"status": status})
+        command.close()
+
+    def _ended_beside(self, beside: Beside, status: int) -> None:
+        with self._lock:
+            self._beside.remove(beside)
+            self._since, self._done = time.time(), self._done + 1
+        beside.command.answer({"status": status if status >= 0 else 128 - status})
+        beside.command.close()
+
+    def _train(self, channel: socket.socket, fields: dict[str, Any]) -> None:
+        """Have the workers train what a search beside asks for, and tell it what happens."""
+        from hdl import told, trial
+        from hdl.runners.messages import error_fields
+
+        channel.settimeout(TELL_SECONDS)
+
+        def notify(event: Any) -> None:
+            if plain := told.event_fields(event):
+                places.send(channel, {"event": plain})
+
+        def wanted() -> bool:
+            return not (self._stopped and not self.ended) and not places.gone(channel)
+
+        try:
+            job = trial.job_of(fields["job"])
+            if fields["whole"]:
+                found = self.workers.train_whole(job, notify, wanted)
+            else:
+                found = self.workers.train(job, notify, wanted, str(fields["folder"]), int(fields["umask"]))
+            places.send(channel, {"outcome": trial.outcome_fields(found)})
+        except KeyboardInterrupt:  # the search is gone, or the session ends
+            return
+        except OSError as error:
+            if not isinstance(error, HdlError):  # nobody takes what is told
+                return
+            places.send(channel, {"error": error_fields(error, LONGEST)})
+        except Exception as error:
+            places.send(channel, {"error": error_fields(error, LONGEST)})
+
     def _interrupt(self, command: Command) -> None:
         with self._lock:
+            if beside := next((each for each in self._beside if each.command is command), None):
+                return beside.interrupt()
             if self._running is command:
                 if self._interruptible:
                     signal.pthread_kill(self._main, signal.SIGINT)
@@ -212,9 +285,12 @@ class Server:
     def state(self) -> dict[str, Any]:
         """Describe the session in plain values."""
         with self._lock:
-            running = self._running.args if self._running else None
-            return {**self.record, "running": running, "waiting": [command.args for command in self._queued],
-                    "done": self._done, "since": self._since, **self.workers.describe()}  # fmt: skip
+            running = [self._running] if self._running else []
+            running += [each.command for each in self._beside]
+            found = {**self.record, "running": [command.args for command in running], "done": self._done,
+                     "waiting": [command.args for command in self._queued], "since": self._since}  # fmt: skip
+        own = {"threads": self.workers.threads, "device": self.workers.device}
+        return {**found, **own, **self.workers.describe()}
 
 
 def main() -> None:
@@ -235,6 +311,7 @@ def main() -> None:
     except HdlError as error:
         os.write(ready, f"{type(error).__name__}\n{error}".encode())
         raise SystemExit(1) from None
+    workers.tell_over = lambda why: places.died(record["name"], {**record, "ended": why})
     server.record |= {"pid": os.getpid(), "application": getattr(workers, "application", None)}
     places.write_record(own, server.record)
     os.write(ready, b"ready")

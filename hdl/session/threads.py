@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from joblib._parallel_backends import SequentialBackend, ThreadingBackend
+from joblib.parallel import SequentialBackend, ThreadingBackend
 
 from hdl.errors import SpecError
 from hdl.fitting import place

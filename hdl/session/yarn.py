@@ -6,19 +6,23 @@ application does so as well, once it has been idle for as long as the session ma
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
-from hdl import fs, identity, starting
-from hdl.errors import DeadlineError, HdlError, Interrupted, SpecError, WorkerError
+from hdl import driver, fs, identity, scratch, starting
+from hdl.errors import DeadlineError, HdlError, Interrupted, SessionEnded, SpecError, WorkerError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
 from hdl.runners.base import Job, Log, Notify, Runner
 from hdl.runners.messages import error_from
+from hdl.told import event_of
 from hdl.yarn.client import client, renewal
-from hdl.yarn.client.events import Listener, Source, event_from
+from hdl.yarn.client.events import Listener, Source
 from hdl.yarn.client.follow import result
 from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import SESSION, Credentials, WorkerCredentials
@@ -30,9 +34,28 @@ from hdl.yarn.settings import DATA_SHARE, Settings, to_task_config
 START_SECONDS = 300.0  # that YARN has to start the master
 ANSWER_SECONDS = 5.0  # after which a message to the master is said again
 LOST_SECONDS = 120.0  # without an answer, after which YARN's report is believed, and the session over
-POLL_SECONDS = 0.05
+SEARCH_IDLE = 600.0  # without an order, after which a search's own application ends: its driver has died, or sleeps
+POLL_SECONDS = 0.02
 END_SECONDS = 30.0  # that the application has to end in order
 OVER = ("FINISHED", "FAILED", "KILLED")
+
+
+def of_search(out: str, fields: dict[str, Any], say: Callable[[str], Any]) -> YarnWorkers:
+    """Begin an application for the trials of one search, which ends with it.
+
+    Parameters
+    ----------
+    out : str
+        The search's folder, for the application's name.
+    fields : dict
+        Of its settings.
+    say : function of str
+    """
+    named = {name: os.environ.get(f"HDL_NODE_{name.upper()}") for name in ("python", "archive")}
+    # Each trial begins where there is a worker, so there may be fewer at any time.
+    own = {"name": f"hdl search: {out}", "fewest": None, "session": True, "session_idle": SEARCH_IDLE, "attempts": 1,
+           "encrypt_spill": scratch.encrypting()}  # fmt: skip
+    return YarnWorkers({**named, **fields, **own}, say)
 
 
 class YarnWorkers:
@@ -47,6 +70,8 @@ class YarnWorkers:
     """
 
     name = "yarn"
+    over = ""  # why the application is over, once it is
+    tell_over: Callable[[str], str] = staticmethod(str)  # makes the sentence of it that users read
 
     def __init__(self, settings: dict[str, Any], say: Callable[[str], Any] = print):
         self.settings = Settings.make(**settings)
@@ -56,6 +81,7 @@ class YarnWorkers:
             self.settings.device,
         )
         self._say, self._orders, self._told = say, 0, Told(0, 0, [])
+        self._speaking = threading.RLock()  # trials are followed by a thread each
         java.start()
         keys: list[Credentials] = []
         home = identity.home()
@@ -91,19 +117,53 @@ class YarnWorkers:
         """Make the runner of one training."""
         return KeptYarnRunner(self)
 
-    def order(self, job: Job) -> int:
-        """Give the master an order; returns its number."""
-        self._orders += 1
-        self._speak(Order(self._orders, to_task_config(job, self.settings)))
-        return self._orders
+    def order(self, job: Job, alone: bool = False) -> int:
+        """Give the master an order; returns its number.
 
-    def ask(self, since: int = 0) -> Told:
-        """Ask the master what has happened."""
-        return self._speak(Ask(since))
+        Parameters
+        ----------
+        job : Job
+        alone : bool
+            One worker carries it out: a trial.
+        """
+        with self._speaking:
+            self._orders += 1
+            self._speak(Order(self._orders, to_task_config(job, self.settings), alone))
+            return self._orders
+
+    def ask(self, since: int = 0, number: int = 0) -> Told:
+        """Ask the master what has happened in an order; number 0: how the session is."""
+        return self._speak(Ask(since, number))
 
     def cancel(self, number: int) -> None:
         """Have an order end."""
         self._speak(Cancel(number))
+
+    def train(self, job: Job, notify: Notify, wanted: Callable[[], bool], folder: str = "", umask: int = -1) -> Outcome:
+        """Have one worker train a trial.
+
+        Parameters
+        ----------
+        job : Job
+        notify : function of an event
+        wanted : function
+            Whether somebody waits for the trial still.
+        folder, umask
+            Not used: all is on HDFS.
+
+        Raises
+        ------
+        HdlError
+            As the training raised it.
+        SessionEnded
+            The application is over.
+        """
+        return KeptYarnRunner(self, True, wanted).train(job, None, notify)
+
+    def train_whole(self, job: Job, notify: Notify, wanted: Callable[[], bool]) -> Outcome:
+        """Have all workers train a trial: see `train`."""
+        job = replace(job, resume=driver.begun(job.table) is not None)
+        return KeptYarnRunner(self, False, wanted).train(job, None, notify)
 
     def look(self) -> None:
         """Ask what is kept, and whether the application is there.
@@ -115,12 +175,14 @@ class YarnWorkers:
         """
         for text in self._messages():
             self._say(text)
-        self.ask()
+        self._told = self.ask()
 
     def describe(self) -> dict[str, Any]:
         """Describe the application and what its workers keep, in plain values."""
         room = int((self.settings.memory << 20) * DATA_SHARE) * self.workers
-        return {"kept": self._told.kept or [], "memory": room, "application": self.application}
+        told = self._told
+        return {"kept": told.kept or [], "memory": room, "application": self.application, "turns": told.turns or [],
+                "used": told.memory or []}  # fmt: skip
 
     def close(self) -> None:
         """End the application."""
@@ -142,30 +204,26 @@ class YarnWorkers:
 
         Raises
         ------
-        WorkerError
-            The application is over.
-        DeadlineError
-            The master does not answer.
+        SessionEnded
+            The application is over, or its master does not answer.
         """
-        began = time.monotonic()
-        while True:
-            self._client.send(message.to_dict())
-            received = self._client.receive(ANSWER_SECONDS)
-            while received is not None:
-                with suppress(ProtocolError):
-                    self._told = read_told(received)
-                    while (received := self._client.receive(0)) is not None:  # of what was said twice
-                        self._told = read_told(received)
-                    return self._told
-                received = self._client.receive(ANSWER_SECONDS)
-            with suppress(DeadlineError):
-                report = client.report(self.application)
-                if report.over:
-                    raise WorkerError(
-                        f"{self.application} {report.final.lower()}: {report.diagnostics or 'it is over'}"
-                    )
-            if time.monotonic() - began > LOST_SECONDS:
-                raise DeadlineError(f"the master of {self.application} has not answered for {LOST_SECONDS:g} s")
+        number = getattr(message, "number", 0)
+        with self._speaking:
+            began = time.monotonic()
+            while not self.over:
+                self._client.send(message.to_dict())
+                while (received := self._client.receive(ANSWER_SECONDS)) is not None:
+                    with suppress(ProtocolError):
+                        if (told := read_told(received)).number == number:  # others answer what was said twice
+                            return told
+                with suppress(DeadlineError):
+                    report = client.report(self.application)
+                    if report.over:
+                        why = " ".join((report.diagnostics or "it is over").split())
+                        self.over = f"{self.application} {report.final.lower()}: {why}"
+                if time.monotonic() - began > LOST_SECONDS:
+                    self.over = f"the master of {self.application} has not answered for {LOST_SECONDS:g} s"
+            raise SessionEnded(self.tell_over(self.over))
 
 
 class KeptYarnRunner(Runner):
@@ -174,12 +232,17 @@ class KeptYarnRunner(Runner):
     Parameters
     ----------
     kept : YarnWorkers
+    alone : bool
+        One worker trains: a trial.
+    wanted : function
+        Whether somebody waits for it still.
     """
 
     name = "yarn"
 
-    def __init__(self, kept: YarnWorkers):
+    def __init__(self, kept: YarnWorkers, alone: bool = False, wanted: Callable[[], bool] = lambda: True):
         self.kept, self.workers, self.application = kept, kept.workers, kept.application
+        self.alone, self.wanted = alone, wanted
 
     def train(self, job: Job, drive: Any, notify: Notify) -> Any:
         """Have the application train, and follow that.
@@ -192,9 +255,9 @@ class KeptYarnRunner(Runner):
         for name, path in (("data", job.data), ("table", job.table)):
             if not fs.is_remote(path):
                 raise SpecError(f"{name} {path}: runner yarn reads and writes HDFS; expected hdfs://…")
-        if job.spec and self.workers > job.spec.shards:
+        if job.spec and self.workers > job.spec.shards and not self.alone:
             raise SpecError(f"--session: has {self.workers} workers; expected at most one a shard, {job.spec.shards}")
-        number = self.kept.order(starting.staged(job))
+        number = self.kept.order(starting.staged(job), self.alone)
         try:
             return self._follow(job, number, notify)
         except KeyboardInterrupt:
@@ -205,16 +268,21 @@ class KeptYarnRunner(Runner):
 
     def _follow(self, job: Job, number: int, notify: Notify) -> Outcome | Gathered:
         listener = Listener(notify, lambda: job.table)
-        source, since = Source(listener), 0
+        source, since, told_before = Source(listener), 0, False
         while True:
             for text in self.kept._messages():
                 notify(Log(time.time(), text))
-            told = self.kept.ask(since)
-            if told.number == number:
-                since = told.next
-                source.take([event for event in map(event_from, told.events) if event is not None])
-                if told.outcome is not None and not told.events:
-                    return self._outcome(told.outcome, listener, source)
+            told = self.kept.ask(since, number)
+            if told.before and not told_before and not self.alone:
+                told_before = True
+                notify(Log(time.time(), f"the session's workers are busy: {told.before} before this one"))
+            since = told.next
+            source.take([event for event in map(event_of, told.events) if event is not None])
+            if told.outcome is not None and not told.events:
+                return self._outcome(told.outcome, listener, source)
+            if not self.wanted():
+                self.wanted = lambda: True
+                raise KeyboardInterrupt
             time.sleep(POLL_SECONDS)
 
     def _outcome(self, written: dict[str, Any], listener: Listener, source: Source) -> Outcome | Gathered:

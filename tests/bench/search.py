@@ -1,11 +1,12 @@
 """Trial-epochs a minute of a search with halving, beside Optuna and PyTorch: `python -m tests.bench.search`.
 
 64 random trials of small nets on MNIST and on Adult, with the same rungs and the same processors: `hdl search`, and
-Optuna's successive halving over two loops of PyTorch (`tests.bench.search_torch`), where both are installed. A trial-
-epoch is one epoch of one trial that was really trained. Everybody has `--workers` processes of one thread; what is
-counted of hdl includes starting, reading and writing, of PyTorch neither its start nor the making of its arrays. hdl's search runs to its end;
-PyTorch's ends after `--seconds`, as the whole would take many times as long: its rate does not depend on that. Beside
-the epochs a minute are those a minute of processor time, of which a busy machine changes less.
+Optuna's successive halving over two loops of PyTorch (`tests.bench.search_torch`), where both are installed. A
+trial-epoch is one epoch of one trial that was really trained. Everybody has `--workers` processes of one thread; what
+is counted of hdl includes starting, reading and writing, of PyTorch neither its start nor the making of its arrays.
+hdl's search runs to its end; PyTorch's ends after `--seconds`, as the whole would take many times as long: its rate
+does not depend on that. Beside the epochs a minute are those a minute of processor time, of which a busy machine
+changes less.
 
 By default it takes less than ten minutes, some of MNIST's samples left out: `--rows 0` takes all.
 """

@@ -156,7 +156,7 @@ def h2o(train: pd.DataFrame, test: pd.DataFrame, table: Table, seed: int) -> Tra
     import h2o as server
     from h2o.estimators import H2ODeepLearningEstimator
 
-    server.init(nthreads=-1, max_mem_size="2G", log_level="ERRR", bind_to_localhost=True)
+    server.init(nthreads=-1, max_mem_size="2G", log_level="ERRR", bind_to_localhost=True, verbose=False)
     server.no_progress()
     frames = [server.H2OFrame(frame) for frame in (train, test)]
     if table.classes:
@@ -194,20 +194,24 @@ def main() -> int:
     )
     parser.add_argument("--tables", default=",".join(TABLES), help="some of them, joined by commas")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="where seeds begin, for a run in pieces")
     parser.add_argument("--alone", action="store_true", help="without the others")
+    parser.add_argument("--only", metavar="NAME", help="one contender")
     arguments = parser.parse_args()
     contenders: dict[str, Callable[..., Trained]] = {"hdl": hdl}
     if not arguments.alone:
         contenders |= {"sklearn MLP": mlp, "boosting": boosting}
         if importlib.util.find_spec("h2o"):
             contenders["H2O"] = h2o
+    if arguments.only is not None:
+        contenders = {arguments.only: contenders[arguments.only]}
     print(f"{processor()}; load {os.getloadavg()[0]:.1f}; {arguments.seeds} seeds")
     head = f"{'measure':>14} {'sd':>7} {'bar':>6}      {'s':>7} {'cpu s':>7} {'ms/epoch':>9}  ratio"
     print(f"{'table':10} {'':12} {head}")
     failed = 0
     for name in arguments.tables.split(","):
         table, results = TABLES[name], {contender: [] for contender in contenders}
-        for seed in range(arguments.seeds):
+        for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
             train, test = read(Path(arguments.data) / "tables", name, seed)
             for contender, run in contenders.items():
                 made = run(train, test, table, seed)

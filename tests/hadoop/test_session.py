@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+import time
 
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
@@ -15,6 +19,7 @@ from hdl.table import Table
 from tests.hadoop.runners import put_csv
 from tests.hadoop.yarn_jobs import DEADLINE, HDL, NET, SMALL
 
+SEARCH = ["--trials", "6", "--param", "lr=log:1e-3,1e-1", "--epochs", "3", "--validation", "0.2", "--no-report", *NET]
 TRAIN = ["--epochs", "3", "--validation", "0.2", "--shards", "2", "--no-report", *NET]
 
 
@@ -29,11 +34,17 @@ def done(cluster, tmp_path):
     """Carry a command out; returns what it printed."""
     environment = {"HDL_NODE_PYTHON": sys.executable, **os.environ, "XDG_STATE_HOME": str(tmp_path)}
 
+    def begin(*words):
+        return subprocess.Popen([*HDL, *map(str, words)], env=environment, text=True, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+
     def run(*words):
-        ended = subprocess.run([*HDL, *map(str, words)], env=environment, text=True, capture_output=True,
-                               timeout=DEADLINE, stdin=subprocess.DEVNULL, check=False)  # fmt: skip
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
+        process = begin(*words)
+        out, err = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0, err
+        return out
+
+    run.begin = begin
 
     yield run
     for one in json.loads(run("session", "list", "--json")):
@@ -56,3 +67,29 @@ def test_one_application_trains_and_measures_as_without_a_session(done, data, fo
     assert session["application"] in running
     done("session", "stop", "yarn")
     assert json.loads(done("session", "list", "--json")) == []
+
+
+def results(out):
+    """The table of results of a search, without times."""
+    with fs.open(fs.join(str(out), "search.parquet")) as file:
+        return pq.read_table(file).drop_columns(["seconds"])
+
+
+def test_a_search_goes_on_to_its_table_in_a_session_that_is_started_again(done, data, folder, tmp_path):
+    done("search", data, "--out", tmp_path / "local", *SEARCH, "--workers", "1")
+    start = ["session", "start", "--runner", "yarn", "--workers", "2", *SMALL]
+    done(*start)
+    (session,) = json.loads(done("session", "list", "--json"))
+    search = done.begin("search", data, "--out", f"{folder}/s", *SEARCH, "--session", "yarn")
+    until = time.monotonic() + DEADLINE
+    while search.poll() is None and time.monotonic() < until and not fs.exists(f"{folder}/s/trial0001"):
+        time.sleep(0.1)
+    done("kill", session["application"])  # its master is gone
+    _, err = search.communicate(timeout=DEADLINE)
+    assert search.returncode == 6, err
+    (said,) = re.findall(r"hdl: error: (.*)", err)
+    assert f"session 'yarn' has ended: {session['application']} killed" in said
+    again, on = re.search(r"Start it again with: (hdl session start .*); then --resume goes on: (.*)", said).groups()
+    done(*shlex.split(again)[1:])
+    done(*shlex.split(on)[1:])
+    assert results(f"{folder}/s").equals(results(tmp_path / "local"))

@@ -147,7 +147,7 @@ def test_ctrl_c_ends_the_command_and_not_the_session(session, csv, tmp_path, ctr
     assert "interrupted; version" in err
     assert "is kept" in err
     after = state(session)
-    assert after["running"] is None
+    assert not after["running"]
     assert after["pids"] == before["pids"]
     words = [*TRAIN, "--epochs", "3", "--quiet"]
     done("train", csv(), "--out", tmp_path / "next", *words, "--session", session)
@@ -180,7 +180,7 @@ def test_what_runs_goes_on_when_its_client_dies(session, csv, tmp_path):
     until(process, lambda: Table(str(tmp_path / "model")).latest() is not None)
     process.kill()
     process.communicate()
-    eventually(lambda: state(session)["running"] is None)
+    eventually(lambda: not state(session)["running"])
     assert Table(str(tmp_path / "model")).latest() == 40
 
 
@@ -300,3 +300,51 @@ def test_a_search_by_a_session_gives_the_table_of_one_without(session, csv, tmp_
         tables.append(pq.read_table(tmp_path / name / "search.parquet").drop_columns(["seconds"]))
     assert tables[0].equals(tables[1])
     assert state(session)["done"] >= 1
+
+
+def test_searches_and_a_training_go_on_at_once(session, csv, tmp_path, ctrl_c):
+    words = [*TRAIN, "--epochs", "1000000", "--validation", "0.2", "--trials", "2", "--param", "lr=0.001:0.1"]
+    searches = []
+    for name in ("a", "b"):
+        searches.append(hdl("search", csv(), "--out", tmp_path / name, *words, "--session", session))
+        eventually(lambda: len(state(session)["turns"]) >= 2 * len(searches))
+    first = [turn for turn in state(session)["turns"] if turn["workers"]]
+    assert [each["workers"] for each in first] == [[0], [1]]
+    assert all("/a/trial" in each["what"] for each in first)  # both of the first search, and nobody overtakes them
+    training = hdl("train", csv(), "--out", tmp_path / "model", *TRAIN, "--epochs", "2", "--session", session)
+    eventually(lambda: any(turn["whole"] for turn in state(session)["turns"]))
+    shown = done("session", "list")[0]
+    assert re.search(r"worker 0: .*/a/trial000\d, for", shown)
+    assert re.search(r"waits for a worker: .*/b/trial000\d, for", shown)
+    assert re.search(r"waits for all workers: .*model, for", shown)
+    assert re.search(r"memory of the workers: [\d.]+ MiB, [\d.]+ MiB", shown)
+    for search in searches:
+        search.send_signal(signal.SIGINT)
+        _, err = search.communicate(timeout=DEADLINE)
+        assert search.returncode == 130, err
+        assert f"--resume --session {session}" in err
+    _, err = training.communicate(timeout=DEADLINE)
+    assert training.returncode == 0, err
+    assert "the session's workers are busy: 4 before this one" in err
+    assert not state(session)["turns"]
+    assert not state(session)["running"]
+    assert Table(str(tmp_path / "model")).latest() == 2
+
+
+def test_a_search_goes_on_to_its_table_in_a_session_that_is_started_again(home, csv, tmp_path):
+    words = [*TRAIN, "--epochs", "40", "--validation", "0.2", "--trials", "6", "--param", "lr=0.001:0.1", "--quiet"]
+    data = csv()
+    done("search", data, "--out", tmp_path / "here", *words, "--workers", "1")
+    done("session", "start", "--name", "lost", "--workers", "2")
+    search = hdl("search", data, "--out", tmp_path / "s", *words, "--session", "lost")
+    until(search, lambda: (tmp_path / "s" / "trial0001").exists())
+    psutil.Process(state("lost")["pid"]).kill()
+    _, err = search.communicate(timeout=DEADLINE)
+    assert search.returncode == 6
+    assert re.findall("hdl: error: .*", err) == [err.strip()]  # one sentence
+    again = re.search("Start it again with: (.*); then --resume goes on", err)[1]
+    done(*again.split()[1:])
+    done("search", data, "--out", tmp_path / "s", "--resume", "--session", "lost", "--quiet")
+    done("session", "stop", "lost")
+    tables = [pq.read_table(tmp_path / name / "search.parquet").drop_columns(["seconds"]) for name in ("here", "s")]
+    assert tables[0].equals(tables[1])

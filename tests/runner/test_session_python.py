@@ -61,7 +61,7 @@ def test_ctrl_c_leaves_the_session(session, csv, tmp_path, monkeypatch):
 def test_another_process_may_use_it_by_its_name(session, csv, tmp_path):
     with hdl.Session.attach(session.name) as other:
         other.train(csv(), out=str(tmp_path / "model"), **PLAIN, epochs=1)
-    assert session.state["running"] is None  # it is still there
+    assert not session.state["running"]  # it is still there
 
 
 def test_what_others_wrote_is_no_html(session):

@@ -96,15 +96,15 @@ def command_of(process):
 
 
 def test_nor_on_a_worker_that_is_killed(whole, data, tmp_path, capfd, monkeypatch):
-    killed, taken = [], pool.Pool._answer
+    killed, taken = [], pool._answer
 
-    def answer(self, worker, notify):
+    def answer(worker, *rest):
         if not killed:
             killed.append(worker.process.pid)
             os.kill(worker.process.pid, signal.SIGKILL)
-        return taken(self, worker, notify)
+        return taken(worker, *rest)
 
-    monkeypatch.setattr(pool.Pool, "_answer", answer)
+    monkeypatch.setattr(pool, "_answer", answer)
     flags = [flag for flag in FIELDS if flag != "--quiet"]
     told = search(capfd, data, "--out", tmp_path / "s", *flags, *SPACE, *HALVING, "--workers", 2, "--no-report")
     assert killed

@@ -118,6 +118,48 @@ def test_a_cut_stream_is_noticed(pair):
         received(pair[1], 8)
 
 
+def test_what_follows_the_farewell_of_tls_is_plain_and_whole(monkeypatch):
+    """One side has both farewell and plain bytes before it before it looks."""
+    ours, theirs = wired("TLS")
+    fill, until = channels.Channel._fill, time.monotonic() + SECONDS
+
+    def late(channel, most):
+        time.sleep(0.3 if channel is ours else 0)
+        fill(channel, most)
+
+    monkeypatch.setattr(channels.Channel, "_fill", late)
+    content = os.urandom(1000)
+
+    def serve():
+        with theirs.unwrap(until) as plain:
+            plain.sendall(content)
+
+    thread, raised = started(serve)
+    with ours.unwrap(until) as plain:
+        assert type(plain) is socket.socket
+        plain.settimeout(SECONDS)
+        assert received(plain, len(content)) == content
+    thread.join(SECONDS)
+    assert not raised
+
+
+def test_many_records_travel_in_few_system_calls(monkeypatch):
+    """A record of TLS has 16 KiB at most; the kernel is asked for many of them at once."""
+    ours, theirs = wired("TLS")
+    calls = []
+    fill = channels.Channel._fill
+    monkeypatch.setattr(channels.Channel, "_fill", lambda channel, most: (calls.append(most), fill(channel, most)))
+    content = os.urandom(1 << 20)
+    with ours, theirs:
+        rest = channels.begin(ours, [content])
+        thread, raised = started(channels.send, ours, rest)
+        thread.join(0.5)  # what the kernel takes is there by now
+        assert received(theirs, len(content)) == content
+        thread.join(SECONDS)
+    assert not raised
+    assert len(calls) < len(content) // (16 << 10) // 2
+
+
 def test_signals_break_no_transfer(pair):
     """Calls that a signal interrupts go on: the handler runs meanwhile."""
     seen = []

@@ -12,6 +12,7 @@ from hdl.runners.base import Job, Log, Progress, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import Spec, parse
 from hdl.table import Table
+from hdl.told import event_of
 from hdl.yarn.client import events, web
 from hdl.yarn.client.web import NoPage
 from tests.unit.yarn_reports import report
@@ -29,14 +30,14 @@ def test_events_come_back_from_the_pages_json():
 
     for event in EVENTS:
         fields = json.loads(json.dumps({"kind": type(event).__name__, **plain(event)}))
-        assert events.event_from(fields) == event
+        assert event_of(fields) == event
 
 
 @pytest.mark.parametrize("fields", [{}, {"kind": "New"}, {"kind": "Stage"}, {"kind": "Stage", "name": "a", "b": 1},
                                     {"kind": "Started", "spec": {"net": 3}, "samples": 1, "rounds": 1, "version": 0},
                                     {"kind": []}])  # fmt: skip
 def test_events_that_nobody_knows_are_let_pass(fields):
-    assert events.event_from(fields) is None
+    assert event_of(fields) is None
 
 
 @pytest.fixture

@@ -122,20 +122,25 @@ class Encodings:
         for column, part in self.used:
             yield column, part, x[:, place[column.name]].astype(np.float64)
 
-    def encode(self, x: Frame | np.ndarray) -> Mixed | np.ndarray:
+    def encode(self, x: Frame | np.ndarray, unseen: dict[str, int] | None = None) -> Mixed | np.ndarray:
         """Encode raw rows: float32 [n, K] where there are no categories.
 
         Parameters
         ----------
         x : Frame, or ndarray [n, columns] of numbers
             NaN and null are missing. Columns are found by their names; those that are no inputs need not be there.
+        unseen : dict, optional
+            Gets by column, added to what it has, the number of cells that have no input since training had not seen
+            their level; where rare levels had one together, unknown ones are among these, and not counted.
         """
         out = np.empty((len(x), self.numbers), np.float32)
         codes = np.empty((len(x), len(self.levels)), np.int32)
         at, category, start = 0, 0, self.numbers
-        for _, part, cells in self.cells(x):
+        for column, part, cells in self.cells(x):
             if isinstance(part, Category):
                 local = part.encode(cells)
+                if unseen is not None and (number := int(np.count_nonzero(local < 0))):
+                    unseen[column.name] = unseen.get(column.name, 0) + number
                 codes[:, category] = np.where(local < 0, -1, local + start)
                 category, start = category + 1, start + part.width
             else:

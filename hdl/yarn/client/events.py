@@ -12,11 +12,12 @@ from typing import Any
 from hdl import step
 from hdl.driver import begun
 from hdl.errors import HdlError
-from hdl.events import Round, Stage, Started
+from hdl.events import Round, Started
 from hdl.models import stack
-from hdl.runners.base import Log, Progress, Replaced
+from hdl.runners.base import Log
 from hdl.spec import Spec, parse
 from hdl.table import Table, layers
+from hdl.told import event_of
 from hdl.yarn.client import web
 from hdl.yarn.client.client import Report
 from hdl.yarn.client.web import NoPage
@@ -201,7 +202,7 @@ def events_of(url: str, since: int) -> tuple[int, list[Any]]:
     answer = page(url, f"events.json?since={since}")
     if not isinstance(answer, dict) or not isinstance(answer.get("next"), int):
         raise NoPage(f"{url} is not the page of a master of hdl")
-    return answer["next"], [event for event in map(event_from, answer.get("events") or ()) if event is not None]
+    return answer["next"], [event for event in map(event_of, answer.get("events") or ()) if event is not None]
 
 
 def page(url: str, name: str) -> Any:
@@ -212,19 +213,3 @@ def page(url: str, name: str) -> Any:
     NoPage
     """
     return web.read_json(f"{url.rstrip('/')}/{name}")
-
-
-def event_from(fields: Any) -> Any:
-    """Make an event out of its JSON; None for a kind of event that this hdl does not know."""
-    if not isinstance(fields, dict):
-        return None
-    types = {"Stage": Stage, "Started": Started, "Progress": Progress, "Replaced": Replaced, "Round": Round, "Log": Log}
-    rest = {name: value for name, value in fields.items() if name != "kind"}
-    try:
-        if fields["kind"] == "Started":
-            rest["spec"] = parse(rest["spec"])
-        elif fields["kind"] == "Replaced":
-            rest["shards"] = tuple(rest["shards"])
-        return types[fields["kind"]](**rest)
-    except (KeyError, TypeError, HdlError):
-        return None

@@ -105,6 +105,12 @@ class State:
                 self._add_message(f"worker {event.worker} died ({event.reason}); another one does{again}")
             self._add_event(fields)
 
+    def take(self, events: Iterable[dict[str, Any]]) -> None:
+        """Record events of a training that goes on elsewhere, in plain values, for a client that follows it."""
+        with self._lock:
+            for event in events:
+                self._add_event(event)
+
     def add_facts(self, facts: Mapping[str, Any]) -> None:
         """Add facts of the job that were not known at the beginning."""
         with self._lock:

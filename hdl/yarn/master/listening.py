@@ -16,6 +16,7 @@ from hdl.yarn.master import clocks
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import BULK_SECONDS, Lost, Membership, say_evicted
 from hdl.yarn.protocol import (
+    AloneReport,
     Answer,
     Answers,
     AsyncReport,
@@ -31,7 +32,7 @@ from hdl.yarn.resource_manager.resources import Ended, Leaving
 REVIEW_SECONDS = 0.1  # between two looks at all members
 TELL_SECONDS = 0.5  # between two Progress events of many workers
 
-Heard = tuple[Member, Answer | AsyncReport]
+Heard = tuple[Member, Answer | AsyncReport | AloneReport]
 
 
 class Listening(Membership):
@@ -42,7 +43,7 @@ class Listening(Membership):
 
         Returns
         -------
-        (Member, Answer or AsyncReport) or None
+        (Member, Answer, AsyncReport or AloneReport) or None
             None: another message, or none within so many seconds.
 
         Raises
@@ -140,7 +141,7 @@ class Listening(Membership):
                 self.message(f"worker {member.rank} uses {used} MiB of its {limit}: --worker-memory {used * 3 // 2}m")
             case Answer() if not self.takes_part(member):
                 self.answered_before(member, report)
-            case AsyncReport() if report.generation == self.generation:
+            case AsyncReport() | AloneReport() if report.generation == self.generation:
                 return member, report
             case Answer() if report.generation == self.generation:
                 member.answers(report)

@@ -99,6 +99,10 @@ class Member:
         To the present command; None: not yet.
     tried : list of int
         Shards of the present command; empty: it has been given none.
+    order : int
+        Of a session, number of the order that it carries out alone; 0: none.
+    given_up : str
+        Why that order is not given to another worker, where its workers have failed too often.
     """
 
     rank: int
@@ -108,6 +112,8 @@ class Member:
     position: tuple[int, float] = (-1, 0.0)
     answer: Answer | None = None
     tried: list[int] = field(default_factory=list)
+    order: int = 0
+    given_up: str = ""
 
     @property
     def name(self) -> str:

@@ -26,6 +26,7 @@ from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.settings import Settings
 
 BULK_SECONDS = 60.0
+ORDERS = -1_000_000  # what failures in orders are counted for are the numbers below
 EVICT_SECONDS = 1.0  # that telling an evicted worker may hold up the others
 
 
@@ -169,8 +170,10 @@ class Membership:
 
     def keys(self, member: Member) -> list[int]:
         """Name what a failure of a member is counted for: the shards at which it was, which others may be given next;
-        its place, where it was at none.
+        its place, where it was at none; the order that it carried out alone.
         """
+        if member.order:
+            return [ORDERS - member.order]
         return [*(member.tried if self.elastic else member.shards)] or [-1 - member.rank]
 
     def lose(self, member: Member, kind: str, reason: str) -> None:
@@ -204,7 +207,9 @@ class Membership:
             failure = Failure(tuple(self.keys(member)), kind, container, reason, member.incarnation.memory)
             self.avoid(self.failures.add(failure))
             if said := self.failures.over(where, failure, self.settings.memory):
-                raise WorkerError(said)
+                if not member.order:
+                    raise WorkerError(said)
+                member.given_up = said  # that order ends, and the worker is replaced
         return Lost([member], f"{where}: {reason}")
 
     def avoid(self, said: Sequence[str] = ()) -> None:

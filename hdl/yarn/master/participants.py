@@ -44,7 +44,7 @@ class Participants(Listening):
         while not self._complete():
             missing = [member for member in self.places if not member.incarnation.state.here]
             if time.monotonic() > until and len(self.places) - len(missing) < self.fewest:
-                raise DeadlineError(self._missing([each for each in missing if each.rank not in self.closed]))
+                raise DeadlineError(self.missing([each for each in missing if each.rank not in self.closed]))
             if any(not member.name for member in missing):  # nothing is granted on the nodes that are left
                 self.avoid(self.failures.standstill(time.monotonic() - until + self.settings.gather_seconds))
             try:
@@ -156,7 +156,7 @@ class Participants(Listening):
         of = f"{self.fewest} to {len(self.places)}" if self.elastic else str(len(self.places))
         return f"{count} of {of} workers"
 
-    def _missing(self, members: Sequence[Member]) -> str:
+    def missing(self, members: Sequence[Member]) -> str:
         ranks = ", ".join(str(member.rank) for member in members)
         silent = [member.name for member in members if member.name]
         started = f"; started but silent: {', '.join(silent)}" if silent else ""

@@ -89,6 +89,7 @@ class MasterRunner(RoundRunner):
             return wire.parts("open", {**fields, "limit": memory, "training": self.training})
 
         self.group.shared.pop(Prepare, None)  # of an earlier training
+        self.group.notify = notify
         if self.group.places and self.keeps:
             self.group.share_out(shards)
         self.group.share(Open, opening)

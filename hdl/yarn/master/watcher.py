@@ -33,6 +33,9 @@ class Watcher:
     def workers(self, status: list[dict[str, Any]]) -> None:
         """Receive the workers' state: see `Membership.status`."""
 
+    def facts(self, facts: dict[str, str]) -> None:
+        """Receive what a session is doing, in words by their names."""
+
     def avoided(self, text: str) -> None:
         """Receive which nodes are avoided, until when and why; empty: none."""
 
@@ -72,6 +75,9 @@ class Live(Watcher):
 
     def workers(self, status: list[dict[str, Any]]) -> None:
         self.state.set_workers(status)
+
+    def facts(self, facts: dict[str, str]) -> None:
+        self.state.add_facts(facts)
 
     def avoided(self, text: str) -> None:
         if text or "nodes avoided" in self.state.facts:

@@ -25,6 +25,8 @@ results out of it; workers exchange updates among themselves over a mesh of conn
                       Done (row, seconds), Disconnected, Failed ─►  short rounds: one command for several
                                      ◄─── TrainAsync (+ payload)    mode `async`: until the next command
                       AsyncReport … ─────────────────────────────►
+                                                 ◄── TrainAlone    of a session: a trial, which has all shards
+                      AloneReport …, Done (outcome), Failed ─────►
                                                  ◄───────── End
     at any time       Beat, twice a second ──────────────────────►
                       MemoryUse, near the container's limit ─────►
@@ -72,12 +74,14 @@ from hdl.yarn.protocol.commands import (
     Relayed,
     RunRound,
     Summarise,
+    TrainAlone,
     TrainAsync,
 )
 from hdl.yarn.protocol.fresh_tokens import FreshTokens, TokensTaken
 from hdl.yarn.protocol.message import Message, ProtocolError
 from hdl.yarn.protocol.reading import read_command, read_fresh_tokens, read_report, read_tokens_taken
 from hdl.yarn.protocol.reports import (
+    AloneReport,
     Answer,
     Answers,
     AsyncReport,
@@ -95,6 +99,7 @@ __all__ = [
     "ASYNC_UPDATE",
     "MERGED",
     "UPDATE_SLICE",
+    "AloneReport",
     "Answer",
     "Answers",
     "AsyncReport",
@@ -121,6 +126,7 @@ __all__ = [
     "RunRound",
     "Summarise",
     "TokensTaken",
+    "TrainAlone",
     "TrainAsync",
     "bundle_name",
     "joined_seconds",

@@ -105,6 +105,14 @@ class TrainAsync(Command):
 
 
 @dataclass(frozen=True)
+class TrainAlone(Command):
+    """Train over all shards, without the others: a trial of a search."""
+
+    kind: ClassVar[str] = "alone"
+    config: dict[str, Any] | None = None  # see `settings.to_task_config`; None: only leave what is being trained
+
+
+@dataclass(frozen=True)
 class Relayed(Message):
     """Pass on a command that is the same for all, to those below in the tree of relays, and do it.
 

@@ -16,11 +16,13 @@ from hdl.yarn.protocol.commands import (
     Relayed,
     RunRound,
     Summarise,
+    TrainAlone,
     TrainAsync,
 )
 from hdl.yarn.protocol.fresh_tokens import FreshTokens, TokensTaken
 from hdl.yarn.protocol.message import WIRE_NAMES, Message, ProtocolError
 from hdl.yarn.protocol.reports import (
+    AloneReport,
     Answers,
     AsyncReport,
     Beat,
@@ -34,10 +36,11 @@ from hdl.yarn.protocol.reports import (
 
 _COMMANDS: dict[str, type[Message]] = {
     kind.kind: kind
-    for kind in (Open, Summarise, Measure, Prepare, Load, ConnectMesh, RunRound, TrainAsync, Relayed, End)
+    for kind in (Open, Summarise, Measure, Prepare, Load, ConnectMesh, RunRound, TrainAsync, TrainAlone, Relayed, End)
 }
 _REPORTS: dict[str, type[Message]] = {
-    kind.kind: kind for kind in (Hello, Beat, Beats, MemoryUse, AsyncReport, Done, Answers, Failed, Disconnected)
+    kind.kind: kind
+    for kind in (Hello, Beat, Beats, MemoryUse, AsyncReport, AloneReport, Done, Answers, Failed, Disconnected)
 }
 _ADAPTERS: dict[type[Message], TypeAdapter[Any]] = {}  # made when first needed
 _HERE = {wire: name for name, wire in WIRE_NAMES.items()}

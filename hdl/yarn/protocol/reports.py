@@ -75,6 +75,16 @@ class AsyncReport(Message):
 
 
 @dataclass(frozen=True)
+class AloneReport(Message):
+    """Tells what happens in a training that the worker carries out alone."""
+
+    kind: ClassVar[str] = "told"
+    command_id: int
+    generation: int
+    events: list[dict[str, Any]]  # see `hdl.told`
+
+
+@dataclass(frozen=True)
 class Answer(Message):
     """Base of the answers to a command, which they name by its id."""
 
@@ -100,8 +110,9 @@ class Done(Answer):
     spilled: int | None = None  # of Load and RunRound: shards that are in files, as they do not fit into memory
     row: dict[str, Any] | None = None  # of RunRound, by the first worker alone: metrics
     seconds: dict[str, Finite] | None = None  # of RunRound, by what they were spent on
-    kept: list[dict[str, Any]] | None = None  # of RunRound in a session: decoded data, where that has changed
+    kept: list[dict[str, Any]] | None = None  # of a session: decoded data, where that has changed
     later: list[tuple[dict[str, Any] | None, dict[str, Finite]]] | None = None  # row and seconds of its later rounds
+    outcome: dict[str, Any] | None = None  # of TrainAlone: see `hdl.trial.outcome_fields`
 
 
 def joined_seconds(each: Iterable[Mapping[str, float]]) -> dict[str, float]:

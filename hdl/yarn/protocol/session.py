@@ -15,19 +15,21 @@ from hdl.yarn.protocol.reading import expect
 
 @dataclass(frozen=True)
 class Order(Message):
-    """Train, or measure, as a task config says, once what was ordered before is over."""
+    """Train, or measure, as a task config says, when its turn comes: see `hdl.runners.turns`."""
 
     kind: ClassVar[str] = "order"
     number: int  # of the session's orders, from 1; one that has come before is not taken again
     config: dict[str, Any]  # see `settings.to_task_config`
+    alone: bool = False  # one worker carries it out: a trial of a search
 
 
 @dataclass(frozen=True)
 class Ask(Message):
-    """Ask what has happened since an event's number."""
+    """Ask what has happened in an order since an event's number."""
 
     kind: ClassVar[str] = "ask"
     since: int
+    number: int = 0  # of the order; 0: of none, only how the session is
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,14 @@ class Told(Message):
     """Answers each of the client's messages."""
 
     kind: ClassVar[str] = "told"
-    number: int  # of the order that came last; 0: none
+    number: int  # of the order that the message was about; 0: none
     next: int  # the event to ask for next
     events: list[dict[str, Any]]  # of that order
     outcome: dict[str, Any] | None = None  # of that order, once it is over: as an application's
+    before: int = 0  # orders that come before that one, which waits; 0: it has begun
     kept: list[dict[str, Any]] | None = None  # decoded data: see `KeptHosts.describe`
+    turns: list[dict[str, Any]] | None = None  # who has workers and who waits: see `hdl.runners.turns`
+    memory: list[int] | None = None  # bytes that each worker uses; 0: it is not there
 
 
 def read_from_client(received: dict[str, Any]) -> Message:

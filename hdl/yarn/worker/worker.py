@@ -45,10 +45,12 @@ from hdl.yarn.protocol import (
     Relayed,
     RunRound,
     Summarise,
+    TrainAlone,
     TrainAsync,
     partial_name,
     read_command,
 )
+from hdl.yarn.worker import alone
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 from hdl.yarn.worker.callbacks import evicted, take_tokens
 from hdl.yarn.worker.master_link import MasterLink
@@ -88,7 +90,7 @@ class Worker:
         )
         self.link.relay = self.relay
         self.mesh: Mesh | None = None
-        self.host: Host = None  # type: ignore[assignment]  # until the command Open
+        self.host: Host = None  # type: ignore[assignment]  # until the command Open, and after TrainAlone
         self.kept = KeptHosts()  # of a session
         self.trainer: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
         self._generation = self._command_id = 0  # of the last command
@@ -157,6 +159,12 @@ class Worker:
                 return Done(*header, spilled=spilled, row=row, seconds=seconds, kept=kept, later=later or None)
             case TrainAsync():
                 self._train_async(command)
+            case TrainAlone(config=dict() as config):
+                # What was decoded for the rounds of all workers stays, as long as it fits.
+                self.host, self._opened = None, None  # type: ignore[assignment]
+                self.rounds.forget()
+                outcome = alone.train(config, self.kept, self.link, self.faults, self.check, header)
+                return Done(*header, kept=self.kept.news(), outcome=outcome)
         return Done(*header)
 
     # --- commands -----------------------------------------------------------------------------------------------------

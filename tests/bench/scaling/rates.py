@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hdl import data, sync, wire
-from hdl.runners.work import _bytes
+from hdl.runners.work import decoded_bytes
 from hdl.spec import Spec
 
 ROWS = 200_000
@@ -60,7 +60,7 @@ def measure(name: str, path: str, rows: int) -> Rates:
     joining = time.process_time()
     sync.tree_reduce([summary, wire.decode(packed)], lambda a, b: a.join(b))
     joined = time.process_time()
-    held = sum(_bytes(shard))
+    held = sum(decoded_bytes(shard))
     size = Path(path).stat().st_size
     return Rates(
         name, size / rows, (summarised - began) / rows, (loaded - summarised) / rows, held / rows, len(packed),
