@@ -221,10 +221,10 @@ typedef struct {
   int32_t wide;
   int64_t n, I;
   ptrdiff_t row, column;
-} hdl_matrix;
+} hdl_strided;
 
 /* Lays a matrix in rows out [n, I], rounded to float32, unless out is NULL; tells whether all of it is finite there. */
-int32_t hdl_rows(const hdl_matrix *x, float *out);
+int32_t hdl_rows(const hdl_strided *x, float *out);
 
 /* Joins arrays [n] along a tree in one pass over them: out [n]. The program is in postfix order: an entry of 0 or more
  * takes the input of that number, -1 joins the last two, a before b, to a + (b - a) share with the joint's next share,

@@ -151,7 +151,7 @@ def rows(x, out=None):
     out : float32 [n, I], contiguous, optional
         None: x is only looked at.
     """
-    cdef hdl_matrix given
+    cdef hdl_strided given
     cdef Py_buffer view
     if x.ndim != 2 or x.dtype not in (np.float32, np.float64) or not (x.dtype.isnative and x.flags.aligned):
         raise SpecError(f"x is {x.dtype} of shape {x.shape}, expected aligned float32 or float64 [n, I]")

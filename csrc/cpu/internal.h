@@ -160,7 +160,7 @@ typedef struct {
   void (*squared_norms)(hdl_plan *plan, int thread);
   void (*gibbs)(hdl_plan *plan, const hdl_context *ctx, int thread);
   void (*contrastive_divergence)(hdl_plan *plan, const hdl_context *ctx, int thread);
-  bool (*rows)(const hdl_matrix *x, float *out);
+  bool (*rows)(const hdl_strided *x, float *out);
   float (*peak)(int64_t n);
   const micro_table *pairs; /* by plain multiply-adds */
 } hdl_kernels;
