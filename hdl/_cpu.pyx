@@ -196,6 +196,17 @@ def isas():
     return tuple(names)
 
 
+def caches():
+    """Tells the bytes of a core's L1 and L2 for which the work of plans is cut."""
+    cdef hdl_caches found = hdl_find_caches()
+    return found.l1, found.l2
+
+
+def set_caches(l1, l2):
+    """Cuts the work of plans made from now on for caches of so many bytes; no result depends on them."""
+    hdl_set_caches(l1, l2)
+
+
 def bf16_way(isa):
     """Tells how this processor multiplies bfloat16 with these kernels: 'native', or 'portable: ' and why."""
     return hdl_bf16_way(_one_of("isa", isa, ISAS)).decode()

@@ -18,7 +18,7 @@ from hdl.wire import Buffer
 GATHERED = 64 << 10  # bytes of pieces that are copied together, for fewer calls and fewer records of TLS
 BUFFER = 1 << 20  # asked for a Unix socket, to send without waiting; the kernel gives what the node allows
 RECORDS = 1 << 20  # bytes of TLS that a system call takes or gives at most
-HANDSHAKE = 16 << 10  # the same while nobody has proved anything
+_RECORD = 16 << 10  # and while little is wanted, or nobody has proved anything
 _LOST_SECONDS = 30  # without an answer of the other node's kernel until a connection is given up
 _MOST = 64  # pieces in one system call
 
@@ -46,7 +46,7 @@ class Channel(socket.socket):
         self.settimeout(timeout)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
-        self._read = memoryview(bytearray(RECORDS))
+        self._read = memoryview(b"")
         self._encrypted, self._taken = memoryview(b""), 0  # what the kernel has not taken yet, and of how many bytes
 
     def version(self) -> str | None:
@@ -55,7 +55,7 @@ class Channel(socket.socket):
 
     def do_handshake(self, until: float) -> None:
         """Prove each other until `time.monotonic()` is this, however busy the other side; it raises TimeoutError."""
-        self._agree(self._tls.do_handshake, until, HANDSHAKE)
+        self._agree(self._tls.do_handshake, until, _RECORD)
 
     def unwrap(self, until: float) -> socket.socket:
         """End TLS in good order on both sides, as `do_handshake` begins it, and return the plain socket."""
@@ -74,7 +74,7 @@ class Channel(socket.socket):
             except ssl.SSLWantReadError:
                 if count:
                     break
-                self._fill(RECORDS)
+                self._fill(min(RECORDS, max(_RECORD, len(view) - count)))
                 continue
             except ssl.SSLEOFError:  # without a farewell: whoever receives knows whether it has all
                 break
@@ -123,6 +123,8 @@ class Channel(socket.socket):
 
     def _fill(self, most: int) -> None:
         """Wait for bytes of the other side, and hand them to TLS."""
+        if len(self._read) < most:
+            self._read = memoryview(bytearray(most))
         if count := super().recv_into(self._read[:most]):
             self._incoming.write(self._read[:count])
         else:
