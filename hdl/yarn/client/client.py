@@ -155,10 +155,10 @@ def submit(
 
     begun = begun or begin(settings)
     pool = ThreadPoolExecutor(2, thread_name_prefix=java.THREAD)
+    new = begun.application.result()  # first: what keeps it from being had is told once
     conf, yarn = connect()
     near = pool.submit(placement.near, conf, job, settings)
     clock("connect")
-    new = begun.application.result()
     context, offer = new.getApplicationSubmissionContext(), new.getNewApplicationResponse()
     application = str(context.getApplicationId())
     submission.check(settings, offer.getMaximumResourceCapability())
