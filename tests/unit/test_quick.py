@@ -20,7 +20,8 @@ HEAVY = {"pyarrow", "scipy", "sklearn", "pandas", "matplotlib", "rich", "asyncio
 def loaded(code: str) -> set[str]:
     """Run a program, and return the modules that it has loaded in the end."""
     show = f"{code}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     return {*done.stdout.splitlines()[-1].split()}
 
 
