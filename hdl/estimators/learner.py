@@ -225,6 +225,7 @@ class Learner(BaseEstimator):
         """
         x = tables.block(x)
         encodings, scale, shift = self._schema.encodings, self._schema.scale, self._schema.shift
+        seen: Any
         if encodings is not None:
             x, y, weight = self._whole(x, y, weight)
             seen, scale, shift = encodings.encode(x), None, None
