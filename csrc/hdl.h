@@ -221,10 +221,10 @@ typedef struct {
   int32_t wide;
   int64_t n, I;
   ptrdiff_t row, column;
-} hdl_matrix;
+} hdl_strided;
 
 /* Lays a matrix in rows out [n, I], rounded to float32, unless out is NULL; tells whether all of it is finite there. */
-int32_t hdl_rows(const hdl_matrix *x, float *out);
+int32_t hdl_rows(const hdl_strided *x, float *out);
 
 /* Joins arrays [n] along a tree in one pass over them: out [n]. The program is in postfix order: an entry of 0 or more
  * takes the input of that number, -1 joins the last two, a before b, to a + (b - a) share with the joint's next share,
@@ -232,6 +232,14 @@ int32_t hdl_rows(const hdl_matrix *x, float *out);
  */
 hdl_status hdl_join(int32_t inputs, const float *const *in, int32_t steps, const int32_t *program, const float *shares,
                     int64_t n, float *out);
+
+/* Bytes of a core's caches, which decide how the work of plans that are made is cut, and no result. Others than those
+   of this machine are for tests; 0 leaves one as it is. */
+typedef struct {
+  size_t l1, l2;
+} hdl_caches;
+hdl_caches hdl_find_caches(void);
+void hdl_set_caches(size_t l1, size_t l2);
 
 /* Best speed of multiply-adds in registers on that many threads just now (about 20 ms): what benchmarks divide by. */
 double hdl_peak_gflops(int32_t threads, hdl_isa isa);

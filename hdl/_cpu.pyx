@@ -151,7 +151,7 @@ def rows(x, out=None):
     out : float32 [n, I], contiguous, optional
         None: x is only looked at.
     """
-    cdef hdl_matrix given
+    cdef hdl_strided given
     cdef Py_buffer view
     if x.ndim != 2 or x.dtype not in (np.float32, np.float64) or not (x.dtype.isnative and x.flags.aligned):
         raise SpecError(f"x is {x.dtype} of shape {x.shape}, expected aligned float32 or float64 [n, I]")
@@ -194,6 +194,17 @@ def isas():
             names.append(ISAS[number])
             hdl_plan_free(plan)
     return tuple(names)
+
+
+def caches():
+    """Tells the bytes of a core's L1 and L2 for which the work of plans is cut."""
+    cdef hdl_caches found = hdl_find_caches()
+    return found.l1, found.l2
+
+
+def set_caches(l1, l2):
+    """Cuts the work of plans made from now on for caches of so many bytes; no result depends on them."""
+    hdl_set_caches(l1, l2)
 
 
 def bf16_way(isa):

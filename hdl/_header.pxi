@@ -51,7 +51,7 @@ cdef extern from "hdl.h" nogil:
     ctypedef struct hdl_plan:
         pass
 
-    ctypedef struct hdl_matrix:
+    ctypedef struct hdl_strided:
         const void *at
         int32_t wide
         int64_t n, I
@@ -77,6 +77,11 @@ cdef extern from "hdl.h" nogil:
     hdl_status hdl_forward(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, float *,
                            hdl_progress, void *, hdl_result *)
     void hdl_random_u32(uint64_t, uint32_t, uint32_t, uint32_t, uint64_t, int64_t, uint32_t *)
-    int32_t hdl_rows(const hdl_matrix *, float *)
+    int32_t hdl_rows(const hdl_strided *, float *)
     hdl_status hdl_join(int32_t, const float *const *, int32_t, const int32_t *, const float *, int64_t, float *)
+    ctypedef struct hdl_caches:
+        size_t l1, l2
+
+    hdl_caches hdl_find_caches()
+    void hdl_set_caches(size_t l1, size_t l2)
     double hdl_peak_gflops(int32_t threads, hdl_isa isa)

@@ -1,5 +1,5 @@
-/* bf16.c: chooses what multiplies pairs of bfloat16: the processor's own instruction where there is one and it gives the
- * bytes of plain multiply-adds, which every processor has. So a fault in one, or in what is known of it, costs time
+/* bf16.c: chooses what multiplies pairs of bfloat16: the processor's own instruction where there is one and it gives
+ * the bytes of plain multiply-adds, which every processor has. So a fault in one, or in what is known of it, costs time
  * alone. */
 #include "isa.h"
 
@@ -52,7 +52,8 @@ static bool agree(const micro_table *blocks, const micro_table *rows, int vw) {
   static _Alignas(64) float c[2][HDL_MICRO_ROWS * LANES];
   const fused_sgd sgd = {0.99f, 0.01f};
   uint32_t state = 1;
-  for (int i = 0; i < HDL_MICRO_ROWS * LANES; i++) state = state * 1664525u + 1013904223u, init[i] = (float)(int32_t)state;
+  for (int i = 0; i < HDL_MICRO_ROWS * LANES; i++)
+    state = state * 1664525u + 1013904223u, init[i] = (float)(int32_t)state;
   init[0] = 1e-40f, init[1] = -0.f;
   for (int way = 0; way < 8; way++) /* T; init: none, a bias; fused with the update */
     for (int pv = 1; pv <= HDL_PV; pv++)
@@ -62,9 +63,10 @@ static bool agree(const micro_table *blocks, const micro_table *rows, int vw) {
         int T = way & 1, lda = T ? HDL_MICRO_ROWS : CHECKED, ld = pv * vw;
         fill(x, FLOATS, &state), fill(p, FLOATS, &state);
         for (int i = 0; i < 2; i++) memcpy(c[i], init, sizeof init);
-        blocks->of[T][pv - 1][mr - 1](CHECKED, x, lda, p, ld, bias, 0, c[0], ld, update);
+        blocks->of[T][pv - 1][mr - 1](false, 1, CHECKED, x, lda, p, ld, bias, 0, c[0], ld, update);
         for (int r = 0; r < mr; r++)
-          rows->of[T][pv - 1][0](CHECKED, x + (T ? r : r * lda), lda, p, ld, bias, 0, c[1] + r * ld, ld, update);
+          rows->of[T][pv - 1][0](false, 1, CHECKED, x + (T ? r : r * lda), lda, p, ld, bias, 0, c[1] + r * ld, ld,
+                                 update);
         if (memcmp(c[0], c[1], sizeof c[0])) return false;
       }
   return true;

@@ -23,15 +23,26 @@ enum {
   HDL_MAX_VW = 16,
   HDL_ROWS = 128,
   HDL_BLOCK = 512,
-  HDL_STRIPE = 576,
   HDL_MAX_THREADS = 256,
   HDL_ZEROS = 4096,
   HDL_STATES = 3 /* of a rule, and the weights that L2-SP pulls to */
 };
 
-/* Rows of the mini-batch are taken HDL_ROWS at a time where that keeps them in L2. Nets of HDL_LARGE bytes of weights
- * and more, which come from memory, take blocks of HDL_BLOCK rows through, so that they come less often. */
-enum { HDL_LARGE = 2 << 20 };
+/* The caches decide how the work is cut, never in what order a sum is taken. Of L1 a slice of a panel takes five
+ * eighths, while rows go by. Of L2 what is read again and again, rows or weights, takes seven sixteenths; the inputs of
+ * a stripe of weights nine of 32, beside a panel of deltas. */
+static inline size_t hdl_slice_bytes(hdl_caches cache) { return cache.l1 / 8 * 5; }
+static inline size_t hdl_kept_bytes(hdl_caches cache) { return cache.l2 / 16 * 7; }
+static inline size_t hdl_stripe_bytes(hdl_caches cache) { return cache.l2 / 32 * 9; }
+
+/* Rows of the mini-batch are taken HDL_ROWS at a time where that keeps them in L2. Nets whose weights are more than
+ * twice L2, which come from beyond it, take blocks of HDL_BLOCK rows through, so that they come less often. */
+static inline size_t hdl_large_bytes(hdl_caches cache) { return 2 * cache.l2; }
+
+/* Rows of W whose inputs, for so many rows, stay in L2 while the panels go by. */
+static inline int hdl_stripe_rows(hdl_caches cache, int rows) {
+  return (int)(hdl_stripe_bytes(cache) / sizeof(float)) / (rows > HDL_ROWS ? rows : HDL_ROWS);
+}
 
 typedef struct {
   int I, O;
@@ -59,8 +70,10 @@ typedef struct {
   const float *x; /* [block, x_ld] this layer's input: the gathered data or the layer below's a */
 } hdl_layer;
 
-/* One pass over a block of rows: each thread has its own, all with the same values. */
+/* One pass over a block of rows: each thread has its own, all with the same values but for its room. */
 typedef struct {
+  hdl_caches cache;
+  float *room; /* [scratch_size] */
   const hdl_data *data;
   const int64_t *order; /* of this block, or NULL: base, base+1, … */
   int64_t base;
@@ -147,7 +160,7 @@ typedef struct {
   void (*squared_norms)(hdl_plan *plan, int thread);
   void (*gibbs)(hdl_plan *plan, const hdl_context *ctx, int thread);
   void (*contrastive_divergence)(hdl_plan *plan, const hdl_context *ctx, int thread);
-  bool (*rows)(const hdl_matrix *x, float *out);
+  bool (*rows)(const hdl_strided *x, float *out);
   float (*peak)(int64_t n);
   const micro_table *pairs; /* by plain multiply-adds */
 } hdl_kernels;
@@ -170,6 +183,7 @@ struct hdl_plan {
   int most, threads, fixed; /* threads that there are; that work just now; that always work, or 0: team.h chooses */
   hdl_team team[HDL_TASKS];
   hdl_isa isa;
+  hdl_caches cache;
   const hdl_kernels *kernels;
   const micro_table *bf16; /* multiplies pairs of bfloat16; NULL: products are in float32 */
   int activation, loss;

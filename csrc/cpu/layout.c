@@ -39,7 +39,8 @@ static void set_shapes(hdl_plan *plan, int input_type) {
     layer->tied = plan->autoencoder.tied && l == 1, layer->contract = plan->autoencoder.contractive > 0 && l == 0;
     layer->pairs = l == 0 ? pairs : 1;
     layer->paired = plan->bf16 && l < plan->layers && !(rows && l == 0);
-    layer->along_inputs = !layer->paired && !(panels && l == 0) && !layer->tied && along_inputs(layer->I, layer->O, vw, rows && l == 0);
+    layer->along_inputs =
+        !layer->paired && !(panels && l == 0) && !layer->tied && along_inputs(layer->I, layer->O, vw, rows && l == 0);
     layer->m = layer->along_inputs ? layer->O : layer->I, layer->n = layer->along_inputs ? layer->I : layer->O;
     layer->m_padded = hdl_round_up(layer->m, vw), layer->nv = (layer->n + vw - 1) / vw;
     layer->ld = layer->along_inputs ? row_length(layer->n, vw) : 0;
@@ -155,7 +156,11 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   plan->row_cost = allocate(a, block), plan->row_hit = allocate(a, block);
   size_t width = (size_t)row_length(plan->layer[0].I, vw);
   plan->scale_room = allocate(a, width), plan->shift_room = allocate(a, width);
-  plan->scratch_size = (size_t)hdl_round_up((HDL_ROWS + HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of D; of dW */
+  /* A thread's: for dW a panel of D, sums of a stripe of W and its inputs; for other products rows of a slice. */
+  size_t stripe = (size_t)(hdl_stripe_rows(plan->cache, 0) + vw), panel = (size_t)(HDL_PV * vw), spare = (size_t)vw;
+  size_t inputs = HDL_ROWS * stripe + 2 * (size_t)plan->block * spare, sums = (HDL_ROWS + stripe) * panel;
+  size_t slice = (HDL_ROWS + spare) * (hdl_slice_bytes(plan->cache) / (4 * panel) + 1);
+  plan->scratch_size = ((inputs + sums > slice ? inputs + sums : slice) + 15) & ~(size_t)15;
   plan->scratch = allocate(a, plan->scratch_size * (size_t)plan->most);
   plan->row_start = allocate(a, block + 1);
   if (entries) plan->slot = allocate(a, (size_t)plan->inputs * (sizeof(hdl_slot) / 4));

@@ -175,6 +175,7 @@ static void run_steps(void *argument, int thread) {
     int64_t from = s * call->batch, n = call->count - from < call->batch ? call->count - from : call->batch;
     int64_t more = chain_rows(call), room = more ? 2 * plan->block : plan->block, blocks = (n + more + room - 1) / room;
     hdl_context ctx = {.data = call->data, .backward = call->task <= HDL_TASK_GRADIENT};
+    ctx.cache = plan->cache, ctx.room = plan->scratch + (size_t)thread * plan->scratch_size;
     ctx.scored = (call->data->y || plan->reconstructs) && call->task != HDL_TASK_ENCODE;
     ctx.mean = call->task == HDL_TASK_TRAIN && plan->autoencoder.beta > 0;
     ctx.slopes = call->task == HDL_TASK_GRADIENT && plan->autoencoder.beta > 0;

@@ -14,8 +14,10 @@ typedef struct {
   float decay, eta;
 } fused_sgd;
 
-typedef void (*micro_kernel)(int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp, const float *init,
-                             ptrdiff_t ldi, float *c, ptrdiff_t ldc, const fused_sgd *sgd);
+/* Multiplies so many blocks, one below the other; ahead: the next one has to come from beyond L1. */
+typedef void (*micro_kernel)(bool ahead, int groups, int K, const float *a, ptrdiff_t lda, const float *p,
+                             ptrdiff_t ldp, const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc,
+                             const fused_sgd *sgd);
 typedef struct {
   int rows[HDL_PV + 1]; /* the most, of each number of vectors */
   /* Indexed by T (0 or 1), pv - 1 (pv in [1, 3]) and mr - 1 (mr in [1, rows[pv]]). */

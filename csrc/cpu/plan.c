@@ -98,9 +98,10 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
   hdl_plan *made = calloc(1, sizeof *made);
   if (!made) return hdl_fail(HDL_ENOMEM, "out of memory");
   made->layers = net->layers, made->most = made->threads = threads, made->isa = isa, made->kernels = kernels;
+  made->cache = hdl_find_caches();
   size_t weights = 0;
   for (int l = 0; l < net->layers; l++) weights += (size_t)net->widths[l] * (size_t)net->widths[l + 1];
-  int block = weights * sizeof(float) < HDL_LARGE ? HDL_ROWS : HDL_BLOCK;
+  int block = weights * sizeof(float) < hdl_large_bytes(made->cache) ? HDL_ROWS : HDL_BLOCK;
   made->block = hdl_round_up(max_batch < block ? max_batch : block, 2);
   made->bf16 = net->precision == HDL_BF16 ? hdl_bf16_kernels(isa) : NULL;
   made->activation = net->activation, made->loss = net->loss, made->leak = net->leak;

@@ -129,7 +129,7 @@ def main(args: Sequence[str] | None = None) -> None:
         kerberos.end()  # here, since os._exit below calls nobody
     # A thread of Java that calls Python, as JPype's own that clears references does, or returns to it, is ended by a
     # Python that is ending, and the C++ code between the two then aborts the process.
-    if "jpype" in sys.modules:
+    if {"jpype", "hdl.yarn.client.connection"} & sys.modules.keys():  # the latter's thread may be starting it
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):  # whoever read it is gone
                 stream.flush()

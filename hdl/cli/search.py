@@ -102,7 +102,7 @@ def search_(data: str, out: str | None, **values: Any) -> None:
     take_session(session, run, settings)
     if run["spread"] and run["runner"] != "yarn":
         raise SpecError(f"--spread: for workers on YARN (given --runner {run['runner']})")
-    run["settings"] = train._yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
+    run["settings"] = train._yarn_settings(run["runner"], settings, starts=not (run["dry_run"] or session)) | reach
     if run["resume"] and run["overwrite"]:
         raise SpecError("--resume goes on with the search and --overwrite removes it: give one of them")
     before = trials.load(out) if out and run["resume"] else None

@@ -39,7 +39,7 @@ def start(context: click.Context, runner: str, name: str | None, idle: float, **
 
     A command with --session NAME is what it is with the --runner and --workers of the session, to the byte.
     Commands that are there at once share the workers: a training has all of them, a trial of a search one, in the
-    order in which they came. Its owner alone can use it; on YARN others may be let look at it, or end it.
+    order in which they came. Its owner alone can use it; on YARN others may be allowed to look at it, or to end it.
     """
     from hdl.session import starting
 

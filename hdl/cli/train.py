@@ -249,6 +249,10 @@ def _train(
         open_source(test, options)
     log = open_log(logs, out, progress.warn, overwrite)
     prepare_table(out, resume, overwrite)
+    if not (no_report or settings.get("detach")):
+        from hdl.report import figures
+
+        figures.warm()
     with progress.show(quiet=quiet) as display, stoppable(), job_runner:
         teller = progress.Teller(display, out, job_runner.workers, settings.get("fewest", 0))
         job = Job(data, out, spec, options, resume, strict=strict, init_from=init_from)

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -139,12 +140,15 @@ def finish(
     lines.append(("sha256", f"{model.version.signature}  (version {model.version.number})"))
     if measured:
         gather.save_measured(out, model.version.signature, measured)
+    told = aligned(lines)
+    click.echo(told)  # before the report is made: nobody has to wait for it
     if not no_report:
+        sys.stdout.flush()
         try:
-            lines.append(("report", gather.write(out)))
+            report = gather.write(out)
         except Unavailable as error:  # no matplotlib here: no fault of the training
-            lines.append(("report", f"none: {error}"))
-    click.echo(aligned(lines))
+            report = f"none: {error}"
+        click.echo(aligned([*lines, ("report", report)])[len(told) + 1 :])
     if score is not None and (said := warning(score, model.schema.classes)):
         click.echo(f"Beware: {said}", err=True)
     if failed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -125,6 +126,9 @@ class Delimited(TextSource):
 
     def _rows(self, lines: Sequence[str]) -> list[list[str]]:
         """Split the lines that can be split; what is wrong with the others is told when they are read."""
+        if self.delimiter != " " and not any('"' in line or "\r" in line for line in lines):
+            with suppress(csv.Error):
+                return [*csv.reader(lines, delimiter=self.delimiter)]
         rows = []
         for line in lines:
             with suppress(ValueError):

@@ -55,7 +55,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     device : {'cpu', 'cuda', 'cuda:N', 'auto'}
         What computes; 'auto' is the first GPU where one can be used.
     precision : {'float32', 'tf32', 'bf16'}
-        What a GPU rounds the factors of its products to.
+        What the factors of products are rounded to; tf32 on a GPU alone.
     categorical_features : 'from_dtype', list of str, of int or of bool, or None
         Which columns are categories: those whose type says so (text, booleans and categorical types of a DataFrame), or
         those of these names or numbers, or where the mask is true, whatever their type; None: no column is one. Of a

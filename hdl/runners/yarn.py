@@ -63,7 +63,7 @@ class YarnRunner(Runner):
         self.seconds: dict[str, float] = {}
         timeline.reached("client", "imported")
         java.start()
-        self._begun = client.begin(self.settings)
+        self._begun: client.Begun | None = client.begin(self.settings)
 
     def train(self, job: Job, drive: Any, notify: Notify) -> Any:
         """Submit the application and follow it: the driver runs in its master.
@@ -87,7 +87,8 @@ class YarnRunner(Runner):
             what = "hdl" if job.asked is None else "hdl evaluate"
             settings = settings.model_copy(update={"name": f"{what}: {job.table}"})
         job = starting.staged(job)
-        self.application = client.submit(job, settings, self.seconds, begun=self._begun)
+        begun, self._begun = self._begun, None  # of one application: who trains again begins again
+        self.application = client.submit(job, settings, self.seconds, begun=begun)
         if self.on_submitted:
             self.on_submitted(self.application)
         if limit := renewal.limit_of(self.application, followed=not self.detach):

@@ -85,11 +85,19 @@ def fields_of(job: Job, threads: int, device: str, memory: int, folder: str = ""
     umask : int
         Of the files that are written; -1: this process's.
     """
-    if umask < 0:
-        umask = os.umask(0o077)
-        os.umask(umask)
     own = {"threads": threads, "device": device, "memory": memory, "encrypt_spill": scratch.encrypting()}
-    return {**trial.job_fields(job), **own, "folder": folder or os.getcwd(), "umask": umask}
+    return {
+        **trial.job_fields(job),
+        **own,
+        "folder": folder or os.getcwd(),
+        "umask": own_umask() if umask < 0 else umask,
+    }
+
+
+def own_umask() -> int:
+    """Tell this process's umask without changing it for a moment, which other threads would notice."""
+    with open("/proc/self/status") as file:
+        return int(next(line for line in file if line.startswith("Umask:")).split()[1], 8)
 
 
 def _answer(worker: WorkerProcess, notify: Notify, wanted: Callable[[], bool]) -> Outcome | HdlError:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import select
 import socket
 import stat
 import struct
@@ -198,10 +199,12 @@ def receive(channel: socket.socket, files: int = 0) -> tuple[dict[str, Any], lis
 
 def gone(channel: socket.socket) -> bool:
     """Tell whether the other end of a connection is closed."""
-    try:
-        return not channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
+    poll = select.poll()  # a socket with a timeout would wait for it, whatever the flags
+    poll.register(channel, select.POLLIN)
+    if not poll.poll(0):
         return False
+    try:
+        return not channel.recv(1, socket.MSG_PEEK)
     except OSError:
         return True
 

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from hdl import told, trial
-from hdl.errors import Interrupted, SessionEnded, SpecError
+from hdl.errors import HdlError, Interrupted, SessionEnded, SpecError
 from hdl.events import Outcome
 from hdl.runners.base import Job, Notify, Runner
 from hdl.runners.messages import error_from
+from hdl.search.pool import own_umask
 from hdl.session import client, places
 
 WANTED_SECONDS = 0.2  # between two looks whether somebody waits for a trial still
@@ -64,10 +65,13 @@ class RemoteWorkers:
         SessionEnded
             The session's process has ended; the message says how to go on.
         """
-        mask = os.umask(0o077)
-        os.umask(mask)
-        asked = {"do": "train", "job": trial.job_fields(job), "whole": whole, "folder": os.getcwd(), "umask": mask}
-        with places.connect(self.session) as channel:
+        asked = {"do": "train", "job": trial.job_fields(job), "whole": whole, "folder": os.getcwd(),
+                 "umask": own_umask()}  # fmt: skip
+        try:
+            channel = places.connect(self.session)
+        except HdlError:
+            raise self._ended() from None
+        with channel:
             places.send(channel, asked)
             channel.settimeout(WANTED_SECONDS)
             while True:
@@ -78,14 +82,24 @@ class RemoteWorkers:
                         continue
                     raise Interrupted("nobody waits for the trial any more") from None
                 except (EOFError, ConnectionError):
-                    record = places.read_record(places.place(self.session))
-                    sys.stderr = io.StringIO()  # whoever sent the search says so, who has noticed as well
-                    raise SessionEnded(places.died(self.session, record)) from None
+                    raise self._ended() from None
                 if "outcome" in message:
                     return trial.outcome_of(message["outcome"])
                 if "error" in message:
                     raise error_from(message["error"], f"session {self.session!r}")
                 notify(told.event_of(message["event"]))
+
+    def _ended(self) -> SessionEnded:
+        """Make the error that says that the session's process has ended."""
+        own = places.place(self.session)
+        record = places.read_record(own)
+        if record:
+            held = places.lock(own)
+            if held is None:
+                return SessionEnded(f"session {self.session!r} has left the search: it ends, or was busy for too long")
+            os.close(held)  # it has died
+            sys.stderr = io.StringIO()  # the command that sent the search has noticed, too, and says so
+        return SessionEnded(places.died(self.session, record))
 
 
 class RemoteRunner(Runner):

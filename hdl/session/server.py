@@ -91,14 +91,14 @@ class Server:
             print(f"the session ends: {self.ended}", flush=True)
 
     def _end(self) -> None:
-        self._listener.close()
         with self._lock:
             left, self._queued = self._queued, []
             beside = [*self._beside]
-        for each in beside:
+        for each in beside if not self.ended else ():  # else they are told why
             each.interrupt()
         for each in beside:
             each.close()
+        self._listener.close()
         for command in left:
             why = f": {self.ended}" if self.ended else ""
             self._say(command, f"hdl: error: the session has ended before this command began{why}")
@@ -244,7 +244,7 @@ class Server:
                 places.send(channel, {"event": plain})
 
         def wanted() -> bool:
-            return not self._stopped and not places.gone(channel)
+            return not (self._stopped and not self.ended) and not places.gone(channel)
 
         try:
             job = trial.job_of(fields["job"])

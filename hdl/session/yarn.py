@@ -210,7 +210,7 @@ class YarnWorkers:
         number = getattr(message, "number", 0)
         with self._speaking:
             began = time.monotonic()
-            while True:
+            while not self.over:
                 self._client.send(message.to_dict())
                 while (received := self._client.receive(ANSWER_SECONDS)) is not None:
                     with suppress(ProtocolError):
@@ -223,8 +223,7 @@ class YarnWorkers:
                         self.over = f"{self.application} {report.final.lower()}: {why}"
                 if time.monotonic() - began > LOST_SECONDS:
                     self.over = f"the master of {self.application} has not answered for {LOST_SECONDS:g} s"
-                if self.over:
-                    raise SessionEnded(self.tell_over(self.over))
+            raise SessionEnded(self.tell_over(self.over))
 
 
 class KeptYarnRunner(Runner):

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -166,8 +167,11 @@ def run_probe(probe: Path, threads: int, clock: str, size: int = 0) -> float:
     return float(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
-def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clock):
-    """Measures the rows of one thread count. A competitor that fails is left out of that row with a note."""
+def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clock, end):
+    """Measures the rows of one thread count. A competitor that fails is left out of that row with a note.
+
+    No row is begun after `end`, a time of the monotonic clock.
+    """
     with ExitStack() as stack:  # whatever ends it: one that is stopped would stay
         contenders = []
         for name in names:
@@ -175,6 +179,9 @@ def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clo
             contender = Contender(name, threads, python if name in THEIRS else sys.executable, preload, clock)
             contenders.append(stack.enter_context(closing(contender)))
         for net, activation, batch in rows:
+            if time.monotonic() > end:
+                print(f"left out for want of time: {net} batch {batch}, {threads} threads", file=sys.stderr)
+                continue
             row = Row(net, activation, batch, threads, [], [], {}, {})
             ready = []
             for contender in contenders:
@@ -241,8 +248,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=os.environ.get("HDL_BENCH_PYTHON"), help="Python with PyTorch and JAX")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.25, help="time of one measurement")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.2, help="time of one measurement")
+    parser.add_argument("--limit", type=float, default=480, help="seconds after which no further row is begun")
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows whose net and batch hold one of these texts")
     parser.add_argument("--only", nargs="+", default=OURS + THEIRS, help="only these competitors")
     parser.add_argument(
@@ -258,7 +266,7 @@ def main():
 
     names = [name for name in OURS + THEIRS if name in options.only and (options.python or name not in THEIRS)]
     rows = [row for row in ROWS if any(text in f"{row[0]} b{row[2]}" for text in options.rows)]
-    done = []
+    done, end = [], time.monotonic() + options.limit
     with tempfile.TemporaryDirectory() as folder:
         probe, shim = build(Path(folder), options.python)
         if not shim:
@@ -266,7 +274,7 @@ def main():
         try:
             for threads in options.threads:
                 for row in measure(
-                    rows, threads, names, options.python, probe, shim, options.repetitions, options.seconds, clock
+                    rows, threads, names, options.python, probe, shim, options.repetitions, options.seconds, clock, end
                 ):
                     print(f"measured {row.net} batch {row.batch}, {row.threads} threads", file=sys.stderr)
                     done.append(row)

@@ -76,8 +76,8 @@ def hdl(task: Task, seconds: int, epochs: int, workers: int) -> tuple[float, int
         took = time.perf_counter() - began
         rows = pq.read_table(f"{folder}/s/search.parquet").to_pylist()
         best = min((row for row in rows if row["rank"] is not None), key=lambda row: row["rank"])
-        said = _command(["evaluate", f"{folder}/s/trial{best['trial']:04d}", task.test, "--json"])
-        return json.loads(said)[task.metric], sum(row["rounds"] > 0 for row in rows), took
+        said = json.loads(_command(["evaluate", f"{folder}/s/trial{best['trial']:04d}", task.test, "--json"]))
+        return {**said, **said["metrics"]}[task.metric], sum(row["rounds"] > 0 for row in rows), took
 
 
 def _command(words: list[str]) -> str:
@@ -93,7 +93,7 @@ def h2o(task: Task, seconds: int, epochs: int, workers: int) -> tuple[float, int
     from h2o.estimators import H2ODeepLearningEstimator
     from h2o.grid import H2OGridSearch
 
-    server.init(nthreads=workers, max_mem_size="3G", log_level="ERRR", bind_to_localhost=True)
+    server.init(nthreads=workers, max_mem_size="3G", log_level="ERRR", bind_to_localhost=True, verbose=False)
     server.no_progress()
     try:
         frames = [server.import_file(path) for path in task[:3]]

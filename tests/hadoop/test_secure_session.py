@@ -68,6 +68,7 @@ def left(secure, application, user="ada"):
     return secure.run("hadoop", "fs", "-ls", "-d", f"/user/{user}/.hdl/apps/{application}", user=user, check=False)
 
 
+@pytest.mark.full
 def test_two_trainings_by_one_application_whose_folder_is_its_owners(secure, of, here, tmp_path):
     hdl, home = of("ada"), "hdfs:///user/ada/sessions"
     hdl("train", f"{home}/data", "--out", tmp_path / "local", *SPEC)

@@ -4,9 +4,9 @@
 #include "cpu/bf16.c"
 
 /* Adds a pair's products in the other order. */
-static void even_first(int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp, const float *init,
-                       ptrdiff_t ldi, float *c, ptrdiff_t ldc, const fused_sgd *sgd) {
-  (void)lda, (void)ldi, (void)ldc, (void)sgd;
+static void even_first(bool ahead, int groups, int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp,
+                       const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc, const fused_sgd *sgd) {
+  (void)ahead, (void)groups, (void)lda, (void)ldi, (void)ldc, (void)sgd;
   for (int lane = 0; lane < 4; lane++) {
     float sum = init ? init[lane] : 0;
     for (int k = 0; k < K; k++)
@@ -22,7 +22,12 @@ static void even_first(int K, const float *a, ptrdiff_t lda, const float *p, ptr
   }
 }
 
+extern const micro_table hdl_native_pairs_emulated; /* core_native.c */
+
 static void check_of_bf16(void) {
+#ifdef __x86_64__
+  CHECK(choice_of(HDL_ISA_AVX2, &hdl_native_pairs_emulated).table == &hdl_native_pairs_emulated, "as Intel says");
+#endif
   for (int isa = HDL_ISA_GENERIC; isa <= (int)hdl_best_isa(); isa++) {
     const hdl_kernels *kernels = hdl_isa_kernels(isa);
     CHECK(agree(kernels->pairs, kernels->pairs, kernels->vw), "isa %d", isa);

@@ -29,7 +29,8 @@ def test_the_core_under_sanitizers(tmp_path):
     jobs = [(source, []) for source in [*sorted((ROOT / "csrc/cpu").glob("*.c")), here / "core_test.c"]]
     jobs.append((kernels / "generic.c", []))
     if platform.machine() == "x86_64":
-        jobs += [(source, ["-mavx2", "-mfma"]) for source in (kernels / "avx2.c", here / "core_wide.c")]
+        wide = kernels / "avx2.c", here / "core_wide.c", here / "core_native.c"
+        jobs += [(source, ["-mavx2", "-mfma"]) for source in wide]
 
     def build(job):
         source, extra = job

@@ -54,6 +54,28 @@ def test_panels_of_deltas_that_stripes_share_change_no_bit(kind, isa):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("isa", _cpu.isas())
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_the_sizes_of_caches_change_no_bit(rule, isa):
+    """Blocks of weights, of rows and of sums follow the caches; the order of each sum does not."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((450, 700), dtype=np.float32), rng.integers(0, 10, 450).astype(np.int32)
+    start = (0.1 * rng.normal(size=_cpu.Plan([700, 420, 130, 10]).parameters)).astype(np.float32)
+    found, before = set(), _cpu.caches()
+    try:
+        for l1, l2 in [(1 << 14, 1 << 18), before, (48 << 10, 2 << 20), (1 << 17, 4 << 20)]:
+            _cpu.set_caches(l1, l2)
+            assert _cpu.caches() == (l1, l2)
+            for threads, rows in [(1, 512), (2, 512), (1, 100)]:
+                plan = _cpu.Plan([700, 420, 130, 10], isa=isa, threads=threads, max_batch=rows)
+                w, state = start.copy(), np.zeros((2, start.size), np.float32)
+                plan.train(w, state if rule == "adam" else None, x, y, np.arange(450), 300, 0.01, rule=rule)
+                found.add((w.tobytes(), state.tobytes(), plan.gradient(w, x, y)[0].tobytes()))
+    finally:
+        _cpu.set_caches(*before)
+    assert len(found) == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen here")
 def test_threads_that_only_share_a_processor_are_given_up():
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from hdl.runners import platform, task, task_messages, task_stats
 from hdl.runners.base import Plan
 from hdl.runners.task_config import TaskConfig
 from hdl.runners.work import operations
-from hdl.spec import parse
+from hdl.spec import Spec, parse
 
 NONE = "no NVIDIA driver (not there)"
 
@@ -138,7 +138,7 @@ def test_a_worker_without_a_gpu_cannot_join_a_training_on_gpus(gpus):
 
 
 def test_version_0_names_the_class():
-    assert [Plan(None, None, "", kind).device for kind in ("avx2", "generic", "cuda", "reference")] == [
+    assert [Plan(Spec(), None, "", kind).device for kind in ("avx2", "generic", "cuda", "reference")] == [
         "cpu", "cpu", "cuda", "reference",
     ]  # fmt: skip
 

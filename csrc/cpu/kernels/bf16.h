@@ -1,9 +1,9 @@
 /* bf16.h: rounds what products multiply to bfloat16, in pairs along k. Sums, weights and all else stay float32.
  *
  * A factor is rounded to the nearest number of 8 bits of mantissa, of two the even one; one below 2^-56 counts as 0. So
- * a product is exact in float32 and a multiple of 2^-126, as is every sum that begins at one: nothing is denormal, and it
- * does not matter whether a processor flushes those, nor whether it rounds a product before it adds it. The order alone
- * is left, which micro.h has. That needs biases without what is below 2^-102 as well.
+ * a product is exact in float32 and a multiple of 2^-126, as is every sum that begins at one: nothing is denormal, and
+ * it does not matter whether a processor flushes those, nor whether it rounds a product before it adds it. The order
+ * alone is left, which micro.h has. That needs biases without what is below 2^-102 as well.
  */
 #ifndef HDL_BF16_KERNELS_H
 #define HDL_BF16_KERNELS_H
@@ -27,7 +27,7 @@ INLINE void store_neighbours(hdl_pair *out, vf x) {
   typedef uint32_t half __attribute__((vector_size(2 * VW)));
   typedef uint32_t anywhere __attribute__((vector_size(2 * VW), aligned(4), may_alias));
   vq bits = (vq)round_bf16(x); /* the even number is the lower half of 64 bits */
-  *(anywhere *)out = (anywhere)__builtin_convertvector((bits >> 16 & 0xffffu) | bits >> 32, half);
+  *(anywhere *)out = (anywhere) __builtin_convertvector((bits >> 16 & 0xffffu) | bits >> 32, half);
 }
 
 /* Rounds rows X [rows, n] in pairs of columns: out [rows, ldo]. Padding of X is 0. */

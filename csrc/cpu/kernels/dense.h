@@ -23,20 +23,22 @@ KERNEL void forward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r
     sparse_forward(plan, ctx, r0, r1);
     activate(e.kind, e.leak, a, layer->lda, r1 - r0, layer->nv, layer->O);
   } else if (l == 0 && has_codes(plan)) { /* numbers are the first rows of every panel of W */
-    gemm_call gemm = {.K = plan->numbers, .nv = layer->nv, .a = x, .lda = layer->x_ld, .p = layer->w};
+    gemm_call gemm = {.cache = plan->cache, .K = plan->numbers, .nv = layer->nv, .a = x, .lda = layer->x_ld};
     epilogue linear = {.kind = HDL_LINEAR, .width = layer->O};
-    gemm.rows_p = layer->w_rows, gemm.bias = layer->b, gemm.c = a, gemm.ldc = layer->lda, gemm.e = &linear;
+    gemm.p = layer->w, gemm.rows_p = layer->w_rows, gemm.bias = layer->b, gemm.c = a, gemm.ldc = layer->lda,
+    gemm.e = &linear;
     if (plan->numbers) multiply(gemm, r1 - r0);
     code_forward(plan, r0, r1);
     activate(e.kind, e.leak, a, layer->lda, r1 - r0, layer->nv, layer->O);
   } else if (layer->along_inputs) {
-    dot(layer, x, r1 - r0, a);
+    dot(layer, plan->cache, x, r1 - r0, a);
     activate(e.kind, e.leak, a, layer->lda, r1 - r0, (layer->O + VW - 1) / VW, layer->O);
   } else {
-    gemm_call gemm = {.K = layer->I, .nv = layer->nv, .a = x, .lda = layer->x_ld, .p = layer->w};
-    gemm.rows_p = layer->w_rows, gemm.bias = layer->b, gemm.c = a, gemm.ldc = layer->lda, gemm.e = &e;
-    if (layer->paired)
-      in_pairs(&gemm, plan, r1 - r0, layer->x_pairs + (ptrdiff_t)r0 * layer->x_ld / 2, layer->w_pairs);
+    gemm_call gemm = {
+        .cache = plan->cache, .room = ctx->room, .K = layer->I, .nv = layer->nv, .a = x, .lda = layer->x_ld};
+    gemm.p = layer->w, gemm.rows_p = layer->w_rows, gemm.bias = layer->b, gemm.c = a, gemm.ldc = layer->lda;
+    gemm.e = &e;
+    if (layer->paired) in_pairs(&gemm, plan, r1 - r0, layer->x_pairs + (ptrdiff_t)r0 * layer->x_ld / 2, layer->w_pairs);
     multiply(gemm, r1 - r0);
   }
   if (!output && ctx->backward && plan->drop_hidden)
@@ -51,15 +53,18 @@ KERNEL void backward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int 
   hdl_layer *layer = &plan->layer[l], *below = layer - 1;
   epilogue e = {.kind = plan->activation, .leak = plan->leak, .keep = plan->drop_hidden ? plan->keep_hidden : 0};
   e.a = below->a + (ptrdiff_t)r0 * below->lda, e.lda = below->lda, e.width = below->O;
-  gemm_call gemm = {.K = layer->O, .a = layer->d + (ptrdiff_t)r0 * layer->lda, .lda = layer->lda};
+  gemm_call gemm = {.cache = plan->cache,
+                    .room = ctx->room,
+                    .K = layer->O,
+                    .a = layer->d + (ptrdiff_t)r0 * layer->lda,
+                    .lda = layer->lda};
   gemm.c = below->d + (ptrdiff_t)r0 * below->lda, gemm.ldc = below->lda, gemm.bias = ctx->sparsity_gradient;
   gemm.e = &e;
   if (layer->along_inputs)
     gemm.p = layer->w, gemm.ldp = layer->ld, gemm.nv = layer->nv;
   else
     gemm.p = layer->wt, gemm.rows_p = layer->wt_rows, gemm.nv = layer->m_padded / VW;
-  if (layer->paired)
-    in_pairs(&gemm, plan, r1 - r0, layer->d_pairs + (ptrdiff_t)r0 * layer->lda / 2, layer->wt_pairs);
+  if (layer->paired) in_pairs(&gemm, plan, r1 - r0, layer->d_pairs + (ptrdiff_t)r0 * layer->lda / 2, layer->wt_pairs);
   multiply(gemm, r1 - r0);
 }
 
@@ -72,22 +77,21 @@ typedef struct {
 } row_part;
 
 /* Sums a tile of dW [rows r0 … r1, vectors v0 … v0 + pv] = A' D. Plain SGD updates w in the registers that hold the
- * sums; other rules read g back from L1. g is where the sums of row r0 are kept. */
+ * sums; other rules read g back from L1. a, d begin with row s0; g is where the sums of row r0 are kept. */
 static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, const float *a, int lda, const float *d,
                         int ldd, int v0, int pv, int r0, int r1, float *g) {
   const micro_table *micro = s.pairs ? s.pairs : &micro_single;
   int mr = micro->rows[pv], groups = (r1 - r0 + mr - 1) / mr;
   ptrdiff_t ld = layer->along_inputs ? layer->ld : pv * VW;
   bool apply = ctx->update && s.last, fused = apply && ctx->plain;
-  bool cold = layer->size * sizeof(float) > GEMM_ROWS; /* w and g come from beyond L2 */
+  bool cold = layer->size * sizeof(float) > hdl_kept_bytes(ctx->cache); /* w and g come from beyond L2 */
   fused_sgd sgd = {ctx->decay, ctx->eta};
   int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
-  for (int r = r0, n, k = 0; k < groups; k++, r += n, g += n * ld) {
-    n = few + (k < more);
+  bool each = (apply && !fused) || (layer->contract && s.last); /* more is done while a few rows' sums are in L1 */
+  for (int r = r0, n, k = 0, run; k < groups; k += run, r += run * n, g += run * n * ld, a += run * n) {
+    n = few + (k < more), run = each ? 1 : (k < more ? more : groups) - k;
     float *w = tile_at(layer, layer->w, v0, pv, r);
-    const float *rows = a + (ptrdiff_t)s.s0 * lda + r;
-    if (cold && k + 1 < groups) prefetch_rows((fused ? w : g) + n * ld, ld, n, pv);
-    micro->of[1][pv - 1][n - 1](s.s1 - s.s0, rows, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
+    micro->of[1][pv - 1][n - 1](cold, run, s.s1 - s.s0, a, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
                                 fused ? &sgd : NULL);
     if (layer->contract && s.last)
       for (int i = 0; i < n; i++)
@@ -106,13 +110,11 @@ static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, co
   }
 }
 
-/* Rows of W whose inputs, for all rows of the block, stay in L2 while the panels go by. */
-static int stripe_rows(int rows) { return rows > HDL_ROWS ? HDL_STRIPE * HDL_ROWS / rows : HDL_STRIPE; }
-
 /* Tells whether a block of so many rows is laid in panels once for all stripes: fewer lay a panel each, while it is in
  * L1. */
-static bool shares_panels(const hdl_layer *layer, int rows) {
-  return layer->packed && (layer->paired || layer->m_padded > 2 * stripe_rows(rows * layer->pairs));
+static bool shares_panels(const hdl_plan *plan, const hdl_layer *layer, int rows) {
+  if (!layer->packed) return false;
+  return layer->paired || layer->m_padded > 2 * hdl_stripe_rows(plan->cache, rows * layer->pairs);
 }
 static float *packed_at(const hdl_layer *layer, int v0, int pv, int r) {
   return layer->packed + (size_t)v0 * VW * (size_t)layer->packed_rows + (size_t)r * (size_t)(pv * VW);
@@ -129,7 +131,7 @@ INLINE void pack_panel(float *packed, const float *d, int ldd, int rows, int pv)
 KERNEL void pack_deltas(hdl_plan *plan, const hdl_context *ctx, int rows, int r0, int r1) {
   for (int l = 0; l < plan->layers + ctx->slopes; l++) {
     const hdl_layer *layer = &plan->layer[l];
-    if (!shares_panels(layer, rows) || (l < plan->layers && !hdl_trained(plan, l))) continue;
+    if (!shares_panels(plan, layer, rows) || (l < plan->layers && !hdl_trained(plan, l))) continue;
     int ldd = layer->lda / layer->pairs, s0 = r0 * layer->pairs, n = (r1 - r0) * layer->pairs;
     for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
       int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
@@ -145,15 +147,25 @@ KERNEL void pack_deltas(hdl_plan *plan, const hdl_context *ctx, int rows, int r0
   }
 }
 
-/* Sums rows lo … hi (in VW) of dW, all panels, and updates them. */
-static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *layer, int thread, int lo, int hi) {
+/* Lays rows lo … hi (in VW) of X' side by side: [hi - lo][rows][VW]. */
+static void pack_inputs(float *packed, const float *x, int ldx, int rows, int lo, int hi) {
+  for (int r = 0; r < rows; r++)
+    for (int b = lo; b < hi; b++)
+      vstore(packed + ((ptrdiff_t)(b - lo) * rows + r) * VW, vload(x + (ptrdiff_t)r * ldx + b * VW));
+}
+
+/* Sums rows lo … hi (in VW) of dW, all panels, and updates them. Where many panels go by, X is laid for them first. */
+static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *layer, int lo, int hi) {
   int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1, rows = ctx->rows * layer->pairs;
   if (layer->paired) rows = (rows + 1) / 2; /* of pairs */
-  int parts = (rows + HDL_ROWS - 1) / HDL_ROWS, ldx = layer->x_ld / layer->pairs;
-  float *packed = plan->scratch + (size_t)thread * plan->scratch_size, *sums = packed + HDL_ROWS * HDL_PV * VW;
-  bool shared = shares_panels(layer, ctx->rows);
-  const float *x = layer->paired ? layer->x_row_pairs : layer->x;
+  int ldx = layer->x_ld / layer->pairs, stripe = hdl_stripe_rows(plan->cache, 0) + VW;
+  bool shared = shares_panels(plan, layer, ctx->rows);
+  float *packed = ctx->room, *sums = packed + HDL_ROWS * HDL_PV * VW;
+  float *x_packed = shared ? sums + stripe * HDL_PV * VW : NULL;
+  int part = shared ? (int)hdl_slice_bytes(plan->cache) / (HDL_PV * VW * 4) : HDL_ROWS;
+  int parts = (rows + part - 1) / part;
   bool whole = ctx->first && ctx->last && ctx->update; /* all sums are done here: they need not go to memory */
+  if (shared) pack_inputs(x_packed, layer->paired ? layer->x_row_pairs : layer->x, ldx, rows, lo, hi);
   for (int i = 0; i < hdl_panels(layer->nv) * parts; i++) {
     int panel = i / parts, v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
     int ldd = layer->lda / layer->pairs, k = i % parts, s0 = rows * k / parts, s1 = rows * (k + 1) / parts;
@@ -167,10 +179,14 @@ static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *lay
       ldd = pv * VW;
     }
     for (int c = 0; c < chunks; c++) {
-      int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks;
-      float *g = whole ? sums + (b0 - lo) * VW * pv * VW : tile_at(layer, layer->g, v0, pv, b0 * VW);
-      int end = b1 * VW < layer->m ? b1 * VW : layer->m;
-      weight_tile(layer, ctx, s, x, ldx, d, ldd, v0, pv, b0 * VW, end, g);
+      int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks, n = shared ? 1 : b1 - b0;
+      for (int b = b0; b < b1; b += n) {
+        float *g = whole ? sums + (b - lo) * VW * pv * VW : tile_at(layer, layer->g, v0, pv, b * VW);
+        const float *x = layer->x + (ptrdiff_t)s0 * ldx + b * VW;
+        if (shared) x = x_packed + ((ptrdiff_t)(b - lo) * rows + s0) * VW;
+        int end = (b + n) * VW < layer->m ? (b + n) * VW : layer->m;
+        weight_tile(layer, ctx, s, x, shared ? VW : ldx, d, ldd, v0, pv, b * VW, end, g);
+      }
       if (copied(layer) && ctx->update && s.last && !(ctx->rule->max_norm > 0))
         transpose_part(layer, b0, b1, panel, panel + 1);
     }
@@ -189,7 +205,8 @@ static void number_gradient(hdl_plan *plan, const hdl_context *ctx, int lo, int 
     row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, NULL};
     const float *d = layer->d + (ptrdiff_t)s0 * layer->lda + v0 * VW;
     float *g = tile_at(layer, layer->g, v0, pv, lo);
-    weight_tile(layer, &unfused, s, layer->x, layer->x_ld, d, layer->lda, v0, pv, lo, hi, g);
+    weight_tile(layer, &unfused, s, layer->x + (ptrdiff_t)s0 * layer->x_ld + lo, layer->x_ld, d, layer->lda, v0, pv, lo,
+                hi, g);
   }
 }
 
@@ -229,12 +246,15 @@ KERNEL void weight_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int t
       row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, NULL};
       const float *x = layer->x + (ptrdiff_t)s0 * layer->x_ld + v0 * VW;
       float *g = tile_at(layer, layer->g, v0, pv, 0);
-      weight_tile(layer, ctx, s, layer->d, layer->lda, x, layer->x_ld, v0, pv, 0, layer->O, g);
+      weight_tile(layer, ctx, s, layer->d + (ptrdiff_t)s0 * layer->lda, layer->lda, x, layer->x_ld, v0, pv, 0, layer->O,
+                  g);
     }
     return;
   }
-  int n = range.hi - range.lo, rows = stripe_rows(ctx->rows * layer->pairs / (layer->paired ? 2 : 1)), stripes = (n * VW + rows - 1) / rows;
+  int n = range.hi - range.lo, samples = ctx->rows * layer->pairs;
+  int rows = hdl_stripe_rows(plan->cache, layer->paired ? (samples + 1) / 2 : samples);
+  int stripes = (n * VW + rows - 1) / rows;
   for (int i = 0; i < stripes; i++)
-    weight_stripe(plan, ctx, layer, thread, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
+    weight_stripe(plan, ctx, layer, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
 }
 #endif

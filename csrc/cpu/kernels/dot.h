@@ -76,10 +76,10 @@ static int most_rows(int mo) {
 }
 
 /* C [rows, O] = b + X [rows, I] W'; overwrites. Outputs are taken in groups whose weights stay in L1. */
-KERNEL void dot(const hdl_layer *layer, const float *x, int rows, float *c) {
+KERNEL void dot(const hdl_layer *layer, hdl_caches cache, const float *x, int rows, float *c) {
   int groups = (layer->O + 4) / 5, small = layer->O / groups,
       larger = layer->O % groups; /* the first `larger` have one more */
-  int most = most_rows(small + (larger > 0)), keep = 20480 / (layer->ld * 4) / 5;
+  int most = most_rows(small + (larger > 0)), keep = (int)hdl_slice_bytes(cache) / (layer->ld * 4) / 5;
   int row_groups = (rows + most - 1) / most, few = rows / row_groups, more = rows % row_groups;
   if (keep < 1) keep = 1;
   for (int first = 0; first < groups; first += keep) {

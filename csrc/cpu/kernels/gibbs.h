@@ -90,7 +90,8 @@ static void gibbs_up(hdl_plan *plan, draw_stream s, uint32_t t, const float *x, 
   int half = layer->lda / layer->pairs;
   if (h) draw_uniforms(s, 2 * t, layer->O, h, half, rows);
   unit_epilogue u = {{.width = layer->O, .custom = draw_tile}, false, weight, h, h, half};
-  gemm_call gemm = {.K = layer->I, .nv = layer->nv, .a = x, .lda = ldx, .p = layer->w, .rows_p = layer->w_rows};
+  gemm_call gemm = {.cache = plan->cache, .K = layer->I, .nv = layer->nv, .a = x, .lda = ldx, .p = layer->w};
+  gemm.rows_p = layer->w_rows;
   gemm.bias = layer->b, gemm.c = d, gemm.ldc = ldd, gemm.e = &u.e;
   multiply(gemm, rows);
 }
@@ -101,7 +102,8 @@ static void gibbs_down(hdl_plan *plan, draw_stream s, uint32_t t, const float *h
   hdl_layer *layer = &plan->layer[0];
   if (room) draw_uniforms(s, 2 * t + 1, layer->I, room, ldv, rows);
   unit_epilogue u = {{.width = layer->I, .custom = draw_tile}, plan->gibbs->gaussian, 1, room, v, ldv};
-  gemm_call gemm = {.K = layer->O, .nv = layer->m_padded / VW, .a = h, .lda = ldh, .p = layer->wt};
+  gemm_call gemm = {
+      .cache = plan->cache, .K = layer->O, .nv = layer->m_padded / VW, .a = h, .lda = ldh, .p = layer->wt};
   gemm.rows_p = layer->wt_rows, gemm.bias = plan->gibbs->b, gemm.c = v, gemm.ldc = ldv, gemm.e = &u.e;
   multiply(gemm, rows);
 }

@@ -6,8 +6,8 @@
  * Each output is one chain of multiply-adds in the order of k, so a product cut along k into several calls, each
  * taking the last one's C as init, gives the same bits. With `sgd` the epilogue is the update itself, in registers:
  *   C = decay*C - eta*sum
- * Factors may be pairs of bfloat16 (bf16.h): K counts pairs, and a, p and their distances are as if pairs were floats. Of
- * a pair the odd number's product is added first, then the even one's: so does the instruction VDPBF16PS, by which a
+ * Factors may be pairs of bfloat16 (bf16.h): K counts pairs, and a, p and their distances are as if pairs were floats.
+ * Of a pair the odd number's product is added first, then the even one's: so does the instruction VDPBF16PS, by which a
  * unit of HDL_NATIVE_PAIRS (avx2_bf16.c, avx512_bf16.c) adds both.
  * MR*PV accumulators hide the latency of the adder and, with PV loads and one broadcast, stay within the registers.
  */
@@ -22,6 +22,16 @@ enum { SPARE = 0, MR1 = 16, MR2 = 12, MR3 = 8 }; /* 32 registers */
 #else
 enum { SPARE = 1, MR1 = 8, MR2 = 6, MR3 = 4 }; /* 16 registers; less SPARE rows where halves are taken from pairs */
 #endif
+
+/* Asks for the next block: where its rows of A begin, and what its outputs are added to. */
+INLINE void micro_ahead(const int T, const int MR, const int PV, const float *a, ptrdiff_t lda, const float *c,
+                        ptrdiff_t ldc) {
+#pragma GCC unroll 16
+  for (int r = MR; r < 2 * MR; r++) {
+    __builtin_prefetch(c + r * ldc, 1), __builtin_prefetch(c + r * ldc + PV * VW - 1, 1);
+    if (!T) __builtin_prefetch(a + r * lda), __builtin_prefetch(a + r * lda + 16);
+  }
+}
 
 /* What a and p hold: numbers, or pairs; pairs that the processor adds itself. */
 enum { SINGLE, PAIRS, NATIVE };
@@ -42,14 +52,12 @@ INLINE vf micro_set(const int kind, const int half, const float *a) {
   IN_REGISTER(both); /* else both halves are taken before they are in all lanes, one at a time */
   return half ? (vf)(both & 0xffff0000u) : (vf)(both << 16);
 }
-#ifdef HDL_NATIVE_PAIRS
-INLINE vf micro_add(vf x, vf q, vf acc) {
-#if VW == 16
-  return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)x, (__m512bh)q);
-#else
-  return (vf)_mm256_dpbf16_ps((__m256)acc, (__m256bh)x, (__m256bh)q);
-#endif
-}
+#if defined(HDL_NATIVE_ADD) /* tests: what the instruction is said to do */
+INLINE vf micro_add(vf x, vf q, vf acc) { return HDL_NATIVE_ADD(acc, x, q); }
+#elif defined(HDL_NATIVE_PAIRS) && VW == 16
+INLINE vf micro_add(vf x, vf q, vf acc) { return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)x, (__m512bh)q); }
+#elif defined(HDL_NATIVE_PAIRS)
+INLINE vf micro_add(vf x, vf q, vf acc) { return (vf)_mm256_dpbf16_ps((__m256)acc, (__m256bh)x, (__m256bh)q); }
 #else
 INLINE vf micro_add(vf x, vf q, vf acc) { return vfma(x, q, acc); }
 #endif
@@ -112,10 +120,14 @@ INLINE void micro_body(const int kind, const int T, const int MR, const int PV, 
 }
 
 #define SIZE(kind, t, pv, mr)                                                                                          \
-  static void micro_##kind##_##t##_##pv##_##mr(int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp,    \
-                                               const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc,              \
-                                               const fused_sgd *sgd) {                                                 \
-    micro_body(kind, t, mr, pv, K, a, lda, p, ldp, init, ldi, c, ldc, sgd);                                            \
+  static void micro_##kind##_##t##_##pv##_##mr(bool ahead, int groups, int K, const float *a, ptrdiff_t lda,           \
+                                               const float *p, ptrdiff_t ldp, const float *init, ptrdiff_t ldi,        \
+                                               float *c, ptrdiff_t ldc, const fused_sgd *sgd) {                        \
+    for (int g = 0; g < groups; g++, a += t ? mr : mr * lda, c += mr * ldc) {                                          \
+      if (ahead) micro_ahead(t, mr, pv, a, lda, c, ldc);                                                               \
+      micro_body(kind, t, mr, pv, K, a, lda, p, ldp, init, ldi, c, ldc, sgd);                                          \
+      if (init) init += mr * ldi;                                                                                      \
+    }                                                                                                                  \
   }
 #define NAME(kind, t, pv, mr) micro_##kind##_##t##_##pv##_##mr,
 // clang-format off: lists of macros are no statements, each pass breaks them elsewhere

@@ -25,8 +25,8 @@ KERNEL void sum_columns(const float *a, ptrdiff_t lda, int rows, bool first, flo
   }
 }
 
-/* Writes blocks block0 … block1 (of VW rows of w) of panels panel0 … panel1 to wt, transposed in registers; for products
- * in pairs both as pairs, of rows of w and of rows of wt. */
+/* Writes blocks block0 … block1 (of VW rows of w) of panels panel0 … panel1 to wt, transposed in registers; for
+ * products in pairs both as pairs, of rows of w and of rows of wt. */
 KERNEL void transpose_part(hdl_layer *layer, int block0, int block1, int panel0, int panel1) {
   int nq = layer->m_padded / VW;
   for (int panel = panel0; panel < panel1; panel++) {

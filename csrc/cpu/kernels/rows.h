@@ -31,7 +31,7 @@ INLINE bool any_marked(vi wrong) {
 }
 
 /* Takes rows [r0, r1) and columns [c0, c1) one number after the other; out [n, I] or NULL. */
-INLINE bool rows_singly(const hdl_matrix *x, bool wide, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *out) {
+INLINE bool rows_singly(const hdl_strided *x, bool wide, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *out) {
   bool finite = true;
   for (int64_t r = r0; r < r1; r++)
     for (int64_t c = c0; c < c1; c++) {
@@ -43,7 +43,7 @@ INLINE bool rows_singly(const hdl_matrix *x, bool wide, int64_t r0, int64_t r1, 
 }
 
 /* Takes rows that lie side by side already. */
-INLINE bool rows_along(const hdl_matrix *x, bool wide, float *out) {
+INLINE bool rows_along(const hdl_strided *x, bool wide, float *out) {
   int64_t whole = x->I & -VW;
   vi wrong = viset(0);
   for (int64_t r = 0; r < x->n; r++) {
@@ -59,9 +59,9 @@ INLINE bool rows_along(const hdl_matrix *x, bool wide, float *out) {
 
 /* Turns columns round, VW of them and VW rows in registers; those that come next are asked for along the way, since no
  * prefetcher of a processor follows so many columns. */
-INLINE bool rows_across(const hdl_matrix *x, bool wide, float *out) {
+INLINE bool rows_across(const hdl_strided *x, bool wide, float *out) {
   if (!out) {
-    hdl_matrix turned = {x->at, x->wide, x->I, x->n, x->column, x->row};
+    hdl_strided turned = {x->at, x->wide, x->I, x->n, x->column, x->row};
     return rows_along(&turned, wide, NULL);
   }
   int64_t whole = x->I & -VW;
@@ -90,7 +90,7 @@ INLINE bool rows_across(const hdl_matrix *x, bool wide, float *out) {
 }
 
 /* Lays x [n, I] in rows out [n, I], or only looks at it where out is NULL; tells whether all of it is finite. */
-KERNEL bool rows(const hdl_matrix *x, float *out) {
+KERNEL bool rows(const hdl_strided *x, float *out) {
   ptrdiff_t item = x->wide ? sizeof(double) : sizeof(float);
   if (x->column == item) return x->wide ? rows_along(x, true, out) : rows_along(x, false, out);
   if (x->row == item) return x->wide ? rows_across(x, true, out) : rows_across(x, false, out);

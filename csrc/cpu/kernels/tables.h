@@ -10,15 +10,14 @@
 KERNEL void input_gradient(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
   hdl_layer *layer = &plan->layer[0];
   epilogue e = {.kind = HDL_LINEAR, .width = layer->I};
-  gemm_call gemm = {.K = layer->O, .a = layer->d + (ptrdiff_t)r0 * layer->lda, .lda = layer->lda};
+  gemm_call gemm = {.cache = plan->cache, .K = layer->O, .a = layer->d + (ptrdiff_t)r0 * layer->lda, .lda = layer->lda};
   (void)ctx;
   gemm.c = plan->tables->dx + (ptrdiff_t)r0 * layer->x_ld, gemm.ldc = layer->x_ld, gemm.e = &e;
   if (layer->along_inputs)
     gemm.p = layer->w, gemm.ldp = layer->ld, gemm.nv = layer->nv;
   else
     gemm.p = layer->wt, gemm.rows_p = layer->wt_rows, gemm.nv = layer->m_padded / VW;
-  if (layer->paired)
-    in_pairs(&gemm, plan, r1 - r0, layer->d_pairs + (ptrdiff_t)r0 * layer->lda / 2, layer->wt_pairs);
+  if (layer->paired) in_pairs(&gemm, plan, r1 - r0, layer->d_pairs + (ptrdiff_t)r0 * layer->lda / 2, layer->wt_pairs);
   gemm.first = hdl_panel_of(gemm.nv, plan->numbers / VW);
   multiply(gemm, r1 - r0);
 }

@@ -58,10 +58,10 @@ INLINE void prefetch_rows(const float *p, ptrdiff_t ld, int rows, int nv) {
     for (int i = 0; i < nv * VW + 15; i += 16) __builtin_prefetch(p + r * ld + (i < nv * VW ? i : nv * VW - 1), 1);
 }
 
-/* Asks for the i-th of so many shares of n floats to be in L2 when it comes to them. */
-INLINE void prefetch_share(const float *p, int n, int i, int shares) {
+/* Asks for shares i … j, of so many, of n floats to be in L2 when it comes to them. */
+INLINE void prefetch_share(const float *p, int n, int i, int j, int shares) {
   int lines = (n + 15) / 16;
-  for (int k = lines * i / shares; k < lines * (i + 1) / shares; k++) __builtin_prefetch(p + 16 * k, 0, 2);
+  for (int k = lines * i / shares; k < lines * j / shares; k++) __builtin_prefetch(p + 16 * k, 0, 2);
 }
 
 /* max and min against a constant c; a NaN in x stays a NaN */

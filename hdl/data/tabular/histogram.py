@@ -240,14 +240,26 @@ def _counted(values: Floats, level: int) -> Histogram:
     keys >>= level
     first, last = int(first) >> level, int(last) >> level
     if last - first < 4 * len(keys):
-        found = np.bincount(keys - first)
-        filled = np.flatnonzero(found)
-        return Histogram(level, filled + first, found[filled].astype(np.int64), low, high)
+        return Histogram(level, *_filled(keys, first), low, high)
+    if first < 0 <= last and level:  # between the signs there may be a gap
+        parts = keys[keys < 0], keys[keys >= 0]
+        spans = [(int(part.min()), int(part.max())) for part in parts]
+        if sum(end - start for start, end in spans) < 4 * len(keys):
+            counted = [_filled(part, start) for part, (start, _) in zip(parts, spans, strict=True)]
+            different, counts = (np.concatenate(part) for part in zip(*counted, strict=True))
+            return Histogram(level, different, counts, low, high)
     # Arrow's hash table is the fastest for few different keys, and gives them in the order of their coming
     table = pc.value_counts(pa.array(keys))
     different, counts = (table.field(i).to_numpy() for i in range(2))
     order = np.argsort(different)
     return Histogram(level, different[order], counts[order].astype(np.int64), low, high)
+
+
+def _filled(keys: Ints, first: int) -> tuple[Ints, Ints]:
+    """Count keys that are close together, the least being `first`: different ones, ascending, and their counts."""
+    found = np.bincount(keys - first)
+    filled = np.flatnonzero(found)
+    return filled + first, found[filled].astype(np.int64)
 
 
 def _keys(values: Floats) -> Ints:

@@ -95,7 +95,7 @@ def _enough(readable: int, counts: Mapping[str, int], strays: int) -> bool:
 def _numbers(counts: Mapping[str, int], usual: Dialect, point: bool, asked: bool) -> Finding | None:
     """Find out how numbers are written; None if these are none."""
     decimal = usual.decimal
-    plain = [cell for cell in counts if is_number(cell)]
+    plain = [*counts] if _all_numbers(counts) else [cell for cell in counts if is_number(cell)]
     if len(plain) == len(counts) and decimal == ".":
         return Finding("number", usual, _codes(plain))
     readable = sum(counts[cell] for cell in plain)
@@ -121,6 +121,17 @@ def _numbers(counts: Mapping[str, int], usual: Dialect, point: bool, asked: bool
     if not asked and not _enough(readable, counts, odd):
         return None
     return _written(forms, marks, examples, usual, point)
+
+
+def _all_numbers(cells: Iterable[str]) -> bool:
+    """Tell fast whether texts are surely all numbers; what Arrow reads as one, `float` does."""
+    import pyarrow as pa  # when it is first needed: its import takes long
+
+    try:
+        pa.array([*cells], pa.string()).cast(pa.float64())
+    except (pa.ArrowInvalid, UnicodeEncodeError):
+        return False
+    return not any("(" in cell for cell in cells)  # of NaN with a payload that is not sure
 
 
 def _form(core: str, decimal: str) -> str | None:

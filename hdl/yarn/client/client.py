@@ -15,7 +15,7 @@ from hdl import envpack, fs, identity, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job
 from hdl.yarn.client import classes, leftovers, placement, renewal, submission
-from hdl.yarn.client.connection import configured, connect
+from hdl.yarn.client.connection import connect
 from hdl.yarn.client.submission import TYPE
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.resource_manager import java, launch, tokens
@@ -155,10 +155,10 @@ def submit(
 
     begun = begun or begin(settings)
     pool = ThreadPoolExecutor(2, thread_name_prefix=java.THREAD)
-    near = pool.submit(lambda: placement.near(configured(), job, settings))
+    new = begun.application.result()  # first: what keeps it from being had is told once
     conf, yarn = connect()
+    near = pool.submit(placement.near, conf, job, settings)
     clock("connect")
-    new = begun.application.result()
     context, offer = new.getApplicationSubmissionContext(), new.getNewApplicationResponse()
     application = str(context.getApplicationId())
     submission.check(settings, offer.getMaximumResourceCapability())
@@ -319,7 +319,7 @@ def _new_application() -> Any:
 
 def _reach_storage() -> None:
     """Connect to HDFS."""
-    conf = configured()
+    conf, _ = connect()
     with java.call("HDFS"):
         parent = java.load_class("org.apache.hadoop.fs.Path")(os.path.dirname(staging(TYPE)))
         java.load_class("org.apache.hadoop.fs.FileSystem").get(conf).exists(parent)

@@ -35,18 +35,6 @@ def asked_for(words: Sequence[str]) -> bool:
     return "--runner=yarn" in words or ("--runner", "yarn") in pairwise(words)
 
 
-@cache
-def configured() -> Any:
-    """Start Java, read the cluster's configuration, and check that its ResourceManager listens; once a process."""
-    java.start()
-    timeline.reached("client", "java")
-    conf = java.configuration(java.IMPATIENT)
-    timeline.reached("client", "configuration")
-    listening.check_listening(conf)
-    java.check_login()
-    return conf
-
-
 def warm() -> None:
     """Begin to connect in the background; errors are raised later, by the functions that need the connection."""
 
@@ -59,7 +47,13 @@ def warm() -> None:
 
 
 def connect() -> tuple[Any, Any]:
-    """Connect to YARN: the configuration, and a client of its ResourceManager, which this process keeps.
+    """Connect to YARN: start Java, read the configuration, check that its ResourceManager listens, and make its client.
+
+    Once a process: this one keeps both.
+
+    Returns
+    -------
+    Java's Configuration, YarnClient
 
     Raises
     ------
@@ -74,7 +68,12 @@ def connect() -> tuple[Any, Any]:
 
 @cache
 def _connected() -> tuple[Any, Any]:
-    conf = configured()
+    java.start()
+    timeline.reached("client", "java")
+    conf = java.configuration(java.IMPATIENT)
+    timeline.reached("client", "configuration")
+    listening.check_listening(conf)
+    java.check_login()
     with java.call("YARN's client"):
         client = java.load_class("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
         client.init(conf)

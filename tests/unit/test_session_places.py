@@ -1,0 +1,17 @@
+"""What a session knows of whoever has connected to it."""
+
+import socket
+
+from hdl.session import places
+
+
+def test_who_has_gone_is_known_at_once():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        ours.settimeout(60.0)  # nobody waits for that
+        assert not places.gone(ours)
+        theirs.send(b"more")
+        assert not places.gone(ours)
+        assert ours.recv(9) == b"more"  # it is still to be read
+        theirs.close()
+        assert places.gone(ours)
