@@ -54,8 +54,8 @@ typedef enum {
 #define RULE(NUMBER, ...) HDL_##NUMBER,
 typedef enum { HDL_RULE_TABLE(RULE) HDL_RULES } hdl_rule; /* rules.h; and how many */
 #undef RULE
-/* What the factors of products are rounded to; TF32 is for GPUs: here it is FLOAT32. Of the CPU's kernels those for BF16
-   are of one instruction set as well, and give the same bytes on every processor that has it. */
+/* What the factors of products are rounded to; TF32 is for GPUs: here it is FLOAT32. Of the CPU's kernels those for
+   BF16 are of one instruction set as well, and give the same bytes on every processor that has it. */
 typedef enum { HDL_FLOAT32 = 0, HDL_TF32 = 1, HDL_BF16 = 2 } hdl_precision;
 typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2, HDL_MIXED = 3 } hdl_input;
 typedef enum { HDL_CLASS = 0, HDL_TARGET = 1 } hdl_output;

@@ -1,4 +1,4 @@
-/* core_bf16.h: of core_test.c: a processor's own kernels of bfloat16 are taken if they give the portable ones' bytes. */
+/* core_bf16.h: of core_test.c: a processor's own bfloat16 kernels are taken if they give the portable ones' bytes. */
 #define hdl_bf16_kernels unused_bf16_kernels
 #define hdl_bf16_way unused_bf16_way
 #include "cpu/bf16.c"

@@ -1,5 +1,5 @@
 /* core_native.c: the kernels for a processor's own instruction, with what Intel says of VDPBF16PS in its place: the odd
- * product is added first, then the even one, each sum rounded and without denormals. Built by test_cpu_sanitizers.py. */
+ * product is added first, then the even one, each sum rounded, no denormals. Built by test_cpu_sanitizers.py. */
 #define VW 8
 #define HDL_NATIVE_PAIRS hdl_native_pairs_emulated
 #define HDL_NATIVE_ADD vdpbf16ps
