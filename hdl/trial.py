@@ -1,8 +1,8 @@
 """A training that one worker carries out alone, over all of its shards: a trial of a search, in a process that stays.
 
 The worker has the driver, too, and writes the table: who gave it the job is told of events, and in the end of the
-outcome, and passes nothing back and forth between rounds. The bytes are those of any other runner, as they depend on the
-number of shards and not on who computes them.
+outcome, and nothing is passed back and forth between rounds. The bytes are those of any other runner, as they depend on
+the number of shards and not on who computes them.
 """
 
 from __future__ import annotations
