@@ -67,7 +67,7 @@ class Session:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as said:
             status = cli.run(["session", "start", *flags])
         if status:
-            raise _error(status, said.getvalue())
+            raise error_of(status, said.getvalue())
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +116,7 @@ class Session:
             err.close()
         display.done(status, out.text())
         if status:
-            raise _error(status, err.text())
+            raise error_of(status, err.text())
         return out.text()
 
     @property
@@ -168,7 +168,7 @@ def _free(data: str) -> str:
     return path
 
 
-def _error(status: int, said: str) -> HdlError:
+def error_of(status: int, said: str) -> HdlError:
     """Make the error that a command ended with of what it said."""
     _, found, text = said.rpartition("hdl: error: ")
     text = text.strip() if found else said.strip() or f"the command ended with status {status}"

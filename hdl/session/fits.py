@@ -27,7 +27,7 @@ from hdl.ops import Samples
 from hdl.ops.transformed import TransformedInput
 from hdl.runners.platform import device_class
 from hdl.session import client, places
-from hdl.session.api import _error as error_of
+from hdl.session.api import error_of
 from hdl.spec import Spec
 from hdl.wire import Weights
 
