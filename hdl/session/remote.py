@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from hdl.search.pool import own_umask
 from hdl.session import client, places
 
 WANTED_SECONDS = 0.2  # between two looks whether somebody waits for a trial still
+DYING_SECONDS = 3.0  # that a process which is killed may hold its lock for after its connections are closed
 
 
 class RemoteWorkers:
@@ -94,7 +96,9 @@ class RemoteWorkers:
         own = places.place(self.session)
         record = places.read_record(own)
         if record:
-            held = places.lock(own)
+            until = time.monotonic() + DYING_SECONDS
+            while (held := places.lock(own)) is None and time.monotonic() < until:
+                time.sleep(0.05)
             if held is None:
                 return SessionEnded(f"session {self.session!r} has left the search: it ends, or was busy for too long")
             os.close(held)  # it has died
