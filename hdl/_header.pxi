@@ -55,7 +55,7 @@ cdef extern from "hdl.h" nogil:
         const void *at
         int32_t wide
         int64_t n, I
-        Py_ssize_t row, column
+        ptrdiff_t row, column
 
     const char *hdl_last_error()
     hdl_isa hdl_best_isa()

@@ -157,6 +157,7 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     summary = replace(runner.summarise(), meta=source.describe())
     given, schema = starting.fitted(start, summary, given) if start else (given, data.fit(summary, given))
     spec = data.resolve(given, schema)
+    data.check_targets(summary, schema, source, [split for shard in splits for split in shard])
     weights.check(spec, source.options)
     deciding.check(spec)
     other = _validation(job, spec, schema, source)

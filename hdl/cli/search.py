@@ -91,7 +91,7 @@ def search_(data: str, out: str | None, **values: Any) -> None:
     from hdl.search import trials
 
     run = {name: values.pop(name) for name in train.RUN_NAMES}
-    session = run.pop("session")
+    session, run["init_from"] = run.pop("session"), ""  # trials begin with weights of their own
     asked = ("params", "trials", "limit", "sampler", "scheduler", "eta", "generations", "breed", "folds",
              "refit", "ensemble")  # fmt: skip
     given = {name: values.pop(name) for name in asked}

@@ -10,7 +10,7 @@ from hdl.data.block import Bad, Block
 from hdl.data.convert import Written, write_shards
 from hdl.data.csr import Csr
 from hdl.data.find import open_source
-from hdl.data.infer import fit, resolve
+from hdl.data.infer import check_targets, fit, resolve
 from hdl.data.options import Options
 from hdl.data.schema import Schema
 from hdl.data.shard import SPILL_BYTES, Shard, fitting, load
@@ -18,6 +18,6 @@ from hdl.data.summary import Labels, Summary, summarise
 
 __all__ = [
     "SPILL_BYTES", "Arrays", "Bad", "Block", "Csr", "FileSplit", "Labels", "Options", "Schema", "Shard",
-    "Source", "Summary", "Written", "fit", "fitting", "load", "open_source", "resolve", "summarise",
+    "Source", "Summary", "Written", "check_targets", "fit", "fitting", "load", "open_source", "resolve", "summarise",
     "write_shards",
 ]  # fmt: skip

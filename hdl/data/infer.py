@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hdl import recipe, rng
+from hdl.data.base import FileSplit, Source
 from hdl.data.block import Bad
 from hdl.data.guess import is_number
 from hdl.data.holdout import said
-from hdl.data.labels import Labels, Meanings, canonical, check_targets, classes_of, is_plain_number
+from hdl.data.labels import Labels, Meanings, all_taken, canonical, classes_of, is_plain_number
 from hdl.data.scaling import NOISE, Scaling, fit_scale
 from hdl.data.schema import Schema, listed
 from hdl.data.summary import Summary
@@ -84,8 +86,6 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         encoding, classes, outputs, loss = _labels(summary, spec)
     else:
         encoding, classes, outputs, loss = "none", (), inputs, "squared"
-    if encoding in ("value", "targets") and not summary.limit:  # else such rows are left out
-        check_targets(summary.labels, loss)
     mean, deviation = _target_unit(summary, encoding, loss)
     if encoding == "value" and (told := _unchanging(summary.labels)):
         reading["remarks"] = [*reading.get("remarks", ()), told]
@@ -252,6 +252,29 @@ def _refuse_spoiled_numbers(summary: Summary, classes: tuple[Any, ...]) -> None:
             f"most of the {len(classes):,} different labels are numbers, but {texts[0]!r} is none: expected numbers "
             "alone for a regression; --loss softmax makes each of them a class"
         )
+
+
+def check_targets(summary: Summary, schema: Schema, source: Source, splits: Sequence[FileSplit]) -> None:
+    """Refuse targets that the loss does not take before anything is written, with the place of the first one.
+
+    Parameters
+    ----------
+    summary : Summary
+    schema : Schema
+    source : Source
+    splits : sequence of FileSplit
+        Of all shards; they are read again where there is such a target, and not else.
+
+    Raises
+    ------
+    DataError
+    """
+    numbers = schema.encoding in ("value", "targets")
+    if summary.limit or not numbers or all_taken(summary.labels, schema.loss):  # by a limit such rows are left out
+        return
+    for block in source.read(splits, Bad()):
+        if block.y is not None:
+            schema.encode(block.y, block.where)
 
 
 def resolve(spec: Spec, schema: Schema) -> Spec:

@@ -207,17 +207,10 @@ def _bounded(distinct: dict[Any, int]) -> tuple[tuple[Any, ...] | None, tuple[in
     return tuple(values), tuple(distinct[value] for value in values)
 
 
-def check_targets(labels: Labels, loss: str) -> None:
-    """Refuse targets that a loss does not take.
-
-    Raises
-    ------
-    DataError
-    """
+def all_taken(labels: Labels, loss: str) -> bool:
+    """Tell whether a loss takes all targets, as far as their least says."""
     lowest, included = losses.domain(loss)
-    if labels.low and not all(value > lowest or (included and value == lowest) for value in labels.low):
-        told = losses.takes(loss)
-        raise DataError(f"the least label is {min(labels.low):g}; {told} (--max-bad-records N leaves such rows out)")
+    return not labels.low or all(value > lowest or (included and value == lowest) for value in labels.low)
 
 
 class Meanings:

@@ -59,6 +59,6 @@ def state(path: str, source: Source) -> str:
                 return ""
             found += names
     try:
-        return content.of(source.every_file()) + "\n".join(found)
+        return content.of([*source.every_file(), *found])  # who is left out for being empty may be so no more
     except OSError:  # one of them is gone
         return ""

@@ -87,7 +87,7 @@ class KeptHosts:
         """Find the decoded shards of a plan; those that are missing are added by the caller."""
         for one in self.decoded:
             if one.host is host and one.validation == validation and same_samples(one.plan, plan):
-                self.decoded.remove(one)
+                self.decoded = [other for other in self.decoded if other is not one]  # plans hold arrays: no ==
                 break
         else:
             one = Decoded(host, plan, validation)

@@ -24,6 +24,7 @@ REPORTS = [
     protocol.Done(5, 1_000_000, "", "", 7, ["summary:0-2"], 2, 0, {"cost": 0.5, "samples": 90}, {"train": 0.25}),
     protocol.Failed(5, 1_000_000, {"type": "DataError", "message": "m", "path": "p", "line": 3}),
     protocol.Disconnected(5, 1_000_000, 1, "reset"),
+    protocol.AloneReport(5, 1_000_000, [{"kind": "Log", "time": 1.8e9, "text": "t"}]),
 ]
 HEADER = protocol.Header(5, 1_000_000, 0, 1)
 COMMANDS = [
@@ -31,6 +32,7 @@ COMMANDS = [
     protocol.ConnectMesh(*HEADER, [("10.0.0.1", 4000), ("10.0.0.2", 4000)]),
     protocol.RunRound(*HEADER, 3, False, False, "whole", [3, 4]),
     protocol.TrainAsync(*HEADER, 9, 0, True),
+    protocol.TrainAlone(*HEADER, {"data": "hdfs:///d", "table": "hdfs:///t"}),
     protocol.End(),
 ]
 TOKENS = [protocol.FreshTokens("SERUUw==", 1.8e9, 1.9e9), protocol.TokensTaken(1.8e9, "")]

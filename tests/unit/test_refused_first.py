@@ -31,7 +31,7 @@ def test_targets_that_the_loss_does_not_take(tmp_path, capsys, loss, least, told
     data, out = table(tmp_path / "t.csv", labels), tmp_path / "model"
     assert train(data, out, "--loss", loss, "--shards", shards, "--ignore", "w") != 0
     said = capsys.readouterr().err
-    assert f"the least label is {least:g}; the loss {loss} takes {told}" in said
+    assert f"t.csv:43: label '{float(least)}'; the loss {loss} takes {told}" in said
     assert not out.exists()
     assert train(data, out, "--loss", loss, "--shards", shards, "--ignore", "w", "--max-bad-records", "1") == 0
     assert train(data, tmp_path / "other", "--loss", "squared", "--ignore", "w") == 0
