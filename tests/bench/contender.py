@@ -276,6 +276,9 @@ MAKERS = {
     "jax scan": jax_scan,
 }
 
+# That several threads train before anything is measured: hdl finds out meanwhile how many of them pay.
+SETTLE_SECONDS = 1.0
+
 
 def timed(run, steps, clock):
     start = clock()
@@ -299,6 +302,9 @@ def main():
                 if one < 0.1:  # the first steps of a small net say little
                     timed(run, BATCHES, clock)
                     one = timed(run, BATCHES, clock) / BATCHES
+                settled = time.monotonic() + SETTLE_SECONDS * (threads > 1)
+                while time.monotonic() < settled:
+                    one = timed(run, BATCHES if one < 0.01 else 1, clock) / (BATCHES if one < 0.01 else 1)
                 reply = {"step": one}
             else:
                 # What a call costs hdl beside its steps, of which an epoch has hundreds, counts for a third at most.
