@@ -18,7 +18,8 @@ from hdl.yarn.comm import tls
 from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.protocol import weights_name
 from hdl.yarn.settings import CONTROL
-from hdl.yarn.worker import relay
+from hdl.yarn.worker import relay, worker
+from hdl.yarn.worker.rounds import Rounds
 from hdl.yarn.worker.worker import Worker
 from tests.bench.many import HOST, SECONDS
 
@@ -26,25 +27,28 @@ PATIENCE = 300.0  # s
 PHASES = ("load", "train", "validate", "update")
 
 
-class Played(Worker):
-    """Answers each round at once: no mesh, no computing."""
+class PlayedRounds(Rounds):
+    """Does each round at once: its weights stay as they were."""
 
-    def _connect_mesh(self, command):
-        self._join_tree(command)
-
-    def _run_round(self, command):
-        number = command.round
-        weights = self._weights_of(command) if command.given else replace(self._weights[number], round=number)
-        self.beat(next(iter(self.host.splits)), 0.5)
-        time.sleep(self.seconds)
+    def run(self, command, host, mesh):
+        number = self.number = command.round
+        weights = self._weights_of(command, None)
+        self._beat(next(iter(host.splits)), 0.5)
+        time.sleep(float(os.environ.get(SECONDS, "0")))
         after = replace(weights, round=number + 1)
-        self._weights = {number: weights, after.round: after}
-        if command.given:
-            self.mailbox.publish({weights_name(number + 1): [b""]})
+        self.weights = {number: weights, after.round: after}
+        self._mailbox.publish({weights_name(n): [b""] for n in self.weights})
         row = {"round": number, "batches": 1, "samples": 8, "cost": 1.0 / (number + 1), "accuracy": 0.5,
                "val_samples": 0, "val_cost": None, "val_accuracy": None}  # fmt: skip
         taken = 0.001 + (command.rank % 7) / 10_000
         return row, {**dict.fromkeys(PHASES, taken), "merge": 0.0001, "compute": taken, "exchange": 0.0005}
+
+
+class Played(Worker):
+    """Connects to the master and its relays, and to no mesh."""
+
+    def _connect_mesh(self, command):
+        self._join_tree(command)
 
 
 def main(staging):
@@ -52,12 +56,12 @@ def main(staging):
     # Hundreds of workers share this process and its lock: their handshakes take longer than those of a worker alone.
     tls.HANDSHAKE_SECONDS = relay.CONNECT_SECONDS = PATIENCE
     threading.stack_size(256 << 10)
+    worker.Rounds = PlayedRounds
     for line in sys.stdin:
         fields = json.loads(line)
         entries = {name: base64.b64decode(value) for name, value in fields["keys"].items()}
-        worker = Played(WorkerCredentials.from_dict(entries), entries[CONTROL].decode(), staging, HOST)
-        worker.seconds = float(os.environ.get(SECONDS, "0"))
-        threading.Thread(target=worker.run, daemon=True).start()
+        played = Played(WorkerCredentials.from_dict(entries), entries[CONTROL].decode(), staging, HOST)
+        threading.Thread(target=played.run, daemon=True).start()
 
 
 if __name__ == "__main__":
