@@ -128,19 +128,34 @@ def leave(worker: WorkerProcess) -> None:
 
 
 def abandon(worker: WorkerProcess) -> bool:
-    """Have a worker leave a command, and read its answer; False if it does not in time, or has died."""
-    until = time.monotonic() + ABANDON_SECONDS
+    """Have a worker leave a command; False if it does not in time, or has died.
+
+    It is asked what it keeps behind that, so it answers even if it had answered the command before.
+    """
     try:
-        worker.send(wire.pack("abandon", {}))
-        while True:
-            kind, fields, _ = wire.unpack(receive(worker.channel, until=until))
-            for _ in range(fields["count"] if kind == "done" else 0):
-                receive(worker.channel, until=until)
-            if kind in ("done", "error", "trained"):
-                worker.channel.settimeout(worker.deadline)
-                return True
+        worker.send(wire.pack("abandon", {}), wire.pack("kept", {}))
+        hear(worker, "kept", ABANDON_SECONDS)
+        return True
     except (EOFError, OSError, HdlError):  # a deadline is an OSError
         return False
+
+
+def hear(worker: WorkerProcess, wanted: str, seconds: float) -> dict[str, Any]:
+    """Read what a worker says until it is of the kind that is wanted, and return its fields; what is older is dropped.
+
+    Raises
+    ------
+    EOFError, OSError
+        It has died, or the deadline has passed.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        kind, fields, _ = wire.unpack(receive(worker.channel, until=until))
+        for _ in range(fields["count"] if kind == "done" else 0):
+            receive(worker.channel, until=until)
+        if kind == wanted:
+            worker.channel.settimeout(worker.deadline)
+            return fields
 
 
 def replace(worker: WorkerProcess) -> None:

@@ -13,11 +13,10 @@ from hdl import fs, wire
 from hdl.errors import HdlError
 from hdl.events import Outcome
 from hdl.runners.base import Job, Log, Notify, RoundRunner
-from hdl.runners.frames import receive
 from hdl.runners.local import LocalRunner
 from hdl.runners.turns import Turn, Turns
 from hdl.runners.worker_process import WorkerProcess
-from hdl.search.pool import MODULE, fields_of, leave, replace, train_in
+from hdl.search.pool import MODULE, fields_of, hear, leave, replace, train_in
 
 LOOK_SECONDS = 10.0  # that it has to say what it keeps
 WAIT_SECONDS = 0.2  # between two looks whether somebody waits still
@@ -141,10 +140,7 @@ class LocalWorkers:
             if worker.process.poll() is not None:
                 raise EOFError
             worker.send(wire.pack("kept", {}))
-            worker.channel.settimeout(LOOK_SECONDS)
-            _, fields, _ = wire.unpack(receive(worker.channel))
-            worker.channel.settimeout(worker.deadline)
-            self._kept[worker.number] = fields["kept"]
+            self._kept[worker.number] = hear(worker, "kept", LOOK_SECONDS)["kept"]
         except (EOFError, OSError, HdlError):
             replace(worker)
             self._kept.pop(worker.number, None)
