@@ -209,8 +209,7 @@ def _bounded(distinct: dict[Any, int]) -> tuple[tuple[Any, ...] | None, tuple[in
 
 def all_taken(labels: Labels, loss: str) -> bool:
     """Tell whether a loss takes all targets, as far as their least says."""
-    lowest, included = losses.domain(loss)
-    return not labels.low or all(value > lowest or (included and value == lowest) for value in labels.low)
+    return not labels.low or bool(losses.taken(loss, np.array(labels.low)).all())
 
 
 class Meanings:

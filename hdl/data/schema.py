@@ -163,8 +163,7 @@ class Schema:
                     wide[row] = float(raw)
                 except ValueError:
                     refuse(row, f"label {raw!r} is not a number; the model's labels are")
-        lowest, included = losses.domain(self.loss)
-        for i in np.flatnonzero(good & ~((wide >= lowest) if included else (wide > lowest)).all(axis=1)):
+        for i in np.flatnonzero(good & ~losses.taken(self.loss, wide).all(axis=1)):
             refuse(i, f"label {y[i : i + 1].tolist()[0]!r}; {losses.takes(self.loss)}")
         if self.target_mean is not None:
             wide = (wide - self.target_mean) / self.target_deviation

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from hdl.spec import Spec
 
 __all__ = [
-    "CLASSES", "LOG_LINK", "REGRESSION", "answers", "described", "domain", "exponent", "measure", "parameter", "unit",
+    "CLASSES", "LOG_LINK", "REGRESSION", "answers", "described", "domain", "exponent", "measure", "parameter", "taken",
+    "takes", "unit",
 ]  # fmt: skip
 _PARAMETERS = {"huber": "delta", "quantile": "quantile", "tweedie": "power"}  # fields of the spec
 
@@ -46,6 +47,18 @@ def domain(loss: str) -> tuple[float, bool]:
     ((0.0, True), (0.0, False), (-inf, True))
     """
     return (0.0, loss != "gamma") if loss in LOG_LINK else (-np.inf, True)
+
+
+def taken(loss: str, targets: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tell of each target whether a loss takes it; the shape stays.
+
+    Examples
+    --------
+    >>> taken("gamma", np.array([0.0, 1.0])).tolist()
+    [False, True]
+    """
+    lowest, included = domain(loss)
+    return targets >= lowest if included else targets > lowest
 
 
 def takes(loss: str) -> str:

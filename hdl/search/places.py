@@ -93,7 +93,24 @@ class Kept(Protocol):
     workers: int
 
     def train(self, job: Job, notify: Notify, wanted: Callable[[], bool]) -> Outcome:
-        """Have one worker train a trial, as long as it is wanted; raises what the training raises, and SessionEnded."""
+        """Have one worker train a trial, from its table's last version where there is one.
+
+        Parameters
+        ----------
+        job : Job
+        notify : function of an event
+        wanted : function
+            Whether somebody waits for the trial still.
+
+        Raises
+        ------
+        HdlError
+            As the training raised it.
+        Interrupted
+            Nobody waits any more.
+        SessionEnded
+            The workers are no more; the message says how to go on.
+        """
 
     def train_whole(self, job: Job, notify: Notify, wanted: Callable[[], bool]) -> Outcome:
         """Have all workers train it."""

@@ -5,6 +5,7 @@ So that several searches and trainings go on at once: they share the session's w
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def main() -> None:
 
     sys.stdout, sys.stderr = patient()
     try:
-        session.name, session.current = sys.argv[1], RemoteWorkers(sys.argv[1])
+        session.name, session.current = sys.argv[1], RemoteWorkers(sys.argv[1], _be_silent)
         status = cli.run(sys.argv[2:])
     except HdlError as error:
         print(f"hdl: error: {error}", file=sys.stderr)
@@ -70,6 +71,11 @@ def main() -> None:
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
+
+
+def _be_silent() -> None:
+    """Say no more: the command that sent the search has noticed that the session has died, too, and says so."""
+    sys.stderr = io.StringIO()
 
 
 if __name__ == "__main__":

@@ -97,22 +97,7 @@ class LocalWorkers:
                 self._changed.notify_all()
 
     def train(self, job: Job, notify: Notify, wanted: Callable[[], bool], folder: str = "", umask: int = -1) -> Outcome:
-        """Have one worker train a trial.
-
-        Parameters
-        ----------
-        job : Job
-        notify : function of an event
-        wanted : function
-            Whether somebody waits for the trial still.
-        folder, umask
-            See `hdl.search.pool.fields_of`.
-
-        Raises
-        ------
-        HdlError
-            As the training raised it.
-        """
+        """Have one worker train a trial: see `hdl.search.places.Kept`, and of folder and umask `fields_of`."""
         data = job.data if fs.is_remote(job.data) else fs.join(folder or os.getcwd(), job.data)
         with self.turn(job.table, False, data, wanted) as (number,):
             worker = self.processes[number]

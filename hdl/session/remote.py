@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,9 +26,12 @@ class RemoteWorkers:
     ----------
     session : str
         Its name.
+    died : function, optional
+        Called when the session's process is found to have died.
     """
 
-    def __init__(self, session: str):
+    def __init__(self, session: str, died: Callable[[], Any] = lambda: None):
+        self._died = died
         state = client.ask(session, "state")
         self.session, self.name = session, state["runner"]
         self.workers, self.threads, self.device = state["settings"]["workers"], state["threads"], state["device"]
@@ -49,24 +50,7 @@ class RemoteWorkers:
         return self.train(job, notify, wanted, True)
 
     def train(self, job: Job, notify: Notify, wanted: Callable[[], bool], whole: bool = False) -> Outcome:
-        """Have one worker train a trial.
-
-        Parameters
-        ----------
-        job : Job
-        notify : function of an event
-        wanted : function
-            Whether somebody waits for the trial still.
-        whole : bool
-            See `train_whole`.
-
-        Raises
-        ------
-        HdlError
-            As the training raised it.
-        SessionEnded
-            The session's process has ended; the message says how to go on.
-        """
+        """Have one worker train a trial, or all of them: see `hdl.search.places.Kept`."""
         asked = {"do": "train", "job": trial.job_fields(job), "whole": whole, "folder": os.getcwd(),
                  "umask": own_umask()}  # fmt: skip
         try:
@@ -102,7 +86,7 @@ class RemoteWorkers:
             if held is None:
                 return SessionEnded(f"session {self.session!r} has left the search: it ends, or was busy for too long")
             os.close(held)  # it has died
-            sys.stderr = io.StringIO()  # the command that sent the search has noticed, too, and says so
+            self._died()
         return SessionEnded(places.died(self.session, record))
 
 

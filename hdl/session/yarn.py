@@ -140,24 +140,7 @@ class YarnWorkers:
         self._speak(Cancel(number))
 
     def train(self, job: Job, notify: Notify, wanted: Callable[[], bool], folder: str = "", umask: int = -1) -> Outcome:
-        """Have one worker train a trial.
-
-        Parameters
-        ----------
-        job : Job
-        notify : function of an event
-        wanted : function
-            Whether somebody waits for the trial still.
-        folder, umask
-            Not used: all is on HDFS.
-
-        Raises
-        ------
-        HdlError
-            As the training raised it.
-        SessionEnded
-            The application is over.
-        """
+        """Have one worker train a trial: see `hdl.search.places.Kept`; folder and umask do not matter on HDFS."""
         return KeptYarnRunner(self, True, wanted).train(job, None, notify)
 
     def train_whole(self, job: Job, notify: Notify, wanted: Callable[[], bool]) -> Outcome:
