@@ -216,6 +216,8 @@ class Web:
         failed = box.get("error")
         if isinstance(failed, HdlError):
             raise failed
+        if failed is not None and _timed_out(failed):
+            raise DeadlineError(f"{origin(url)}: {java.message(failed)}") from None
         if failed is not None:
             raise self._failure(failed, url) from None
         return box.get("value")
@@ -270,6 +272,11 @@ def _spoken_for(url: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode({'doAs': str(user.getShortUserName())})}"
 
 
+def _timed_out(error: Any) -> bool:
+    """Tell whether Java itself has waited until the deadline, which it does from the connection on."""
+    return any(name == "java.net.SocketTimeoutException" for name, _ in java.thrown(error))
+
+
 def origin(url: str) -> str:
     """Name the server of an address: scheme, host, port."""
     parts = urlsplit(url)
@@ -307,7 +314,7 @@ def _read(stream: Any, until: float, url: str) -> bytes:
             if total > PAGE_BYTES:
                 raise NoPage(f"{_shown(url)} holds more than {PAGE_BYTES >> 20} MiB", lasting=True)
             if time.monotonic() > until:
-                raise NoPage(f"{_shown(url)} is not here in time")
+                raise DeadlineError(f"{_shown(url)} is not here in time")
     finally:
         stream.close()
     return b"".join(parts)
