@@ -11,18 +11,13 @@ from hdl import fs
 from hdl.data import opened
 from hdl.data.base import Source
 from hdl.data.columns import trained
-from hdl.data.delimited import Delimited
 from hdl.data.folder import Chosen, Pairs, of_file, of_folder, of_pattern
 from hdl.data.holdout import COLUMN, FOLDS
 from hdl.data.idx import open_idx
 from hdl.data.layouts import placed
-from hdl.data.layouts.keyed import Keyed
 from hdl.data.layouts.lying import Lying
 from hdl.data.libsvm import Libsvm
-from hdl.data.named_pairs import of_names
-from hdl.data.npy import open_npy, open_npz
 from hdl.data.options import Options
-from hdl.data.pair import TextPair
 from hdl.data.parts import check_shapes
 from hdl.errors import DataError
 
@@ -81,6 +76,8 @@ def _found(path: str, options: Options, schema: Any, labels: bool) -> Source:
         paths = [x for x, _ in chosen.pairs]
         source: Source = _TYPED[chosen.format](paths, options, schema, labels, chosen.lying)
     elif chosen.format == "csv" and ((chosen.lying and chosen.lying.types) or options.where or column):
+        from hdl.data.layouts.keyed import Keyed
+
         source = Keyed([x for x, _ in chosen.pairs], options, schema, labels, chosen.lying)
     else:
         source = _READERS[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
@@ -125,8 +122,11 @@ def _choose(path: str, options: Options, labelled: bool) -> Chosen:
     """Chooses the files that a user's path means."""
     if fs.exists(path):
         return _existing(path, None, options, labelled)
-    if "," in path and (chosen := of_names(path, options, labelled)) is not None:
-        return chosen
+    if "," in path:
+        from hdl.data.named_pairs import of_names
+
+        if (chosen := of_names(path, options, labelled)) is not None:
+            return chosen
     if re.search(r"[*?\[]", path):
         return of_pattern(path, options, labelled)
     if (match := re.fullmatch(r"(.+):(train|test|val)", path)) and fs.exists(match[1]):
@@ -185,14 +185,39 @@ def _json(*rest: Any) -> Source:
     return JsonLines(*rest)
 
 
+# Of readers of texts and arrays of numbers a process imports the one that it needs: all of them are a tenth of a start.
+def _csv(pairs: Pairs, part: str | None, *rest: Any) -> Source:
+    from hdl.data.delimited import Delimited
+
+    return Delimited([x for x, _ in pairs], *rest)
+
+
+def _pair(pairs: Pairs, part: str | None, *rest: Any) -> Source:
+    from hdl.data.pair import TextPair
+
+    return TextPair(pairs, *rest)
+
+
+def _npy(pairs: Pairs, part: str | None, *rest: Any) -> Source:
+    from hdl.data.npy import open_npy
+
+    return open_npy(pairs, *rest)
+
+
+def _npz(pairs: Pairs, part: str | None, *rest: Any) -> Source:
+    from hdl.data.npy import open_npz
+
+    return open_npz([x for x, _ in pairs], part, *rest)
+
+
 # Each takes the files, the part of an archive, and what every reader takes: options, schema, labels.
 _READERS: dict[str, Callable[..., Source]] = {
-    "csv": lambda pairs, part, *rest: Delimited([x for x, _ in pairs], *rest),
+    "csv": _csv,
     "libsvm": lambda pairs, part, *rest: Libsvm([x for x, _ in pairs], *rest),
-    "pair": lambda pairs, part, *rest: TextPair(pairs, *rest),
+    "pair": _pair,
     "idx": lambda pairs, part, *rest: open_idx(pairs, *rest),
-    "npy": lambda pairs, part, *rest: open_npy(pairs, *rest),
-    "npz": lambda pairs, part, *rest: open_npz([x for x, _ in pairs], part, *rest),
+    "npy": _npy,
+    "npz": _npz,
     "images": _images,
 }
 # Tables of typed columns take how their files lie as well.

@@ -39,14 +39,12 @@ Variables = Annotated[dict[str, str], BeforeValidator(_variables)]
 
 # In an application's folder on HDFS
 TASK_CONFIG = "order.json"  # written by the client, read by the master: `to_task_config`
-MASTER_ADDRESS = "master-{:04d}.json"  # where the master of an attempt listens
 OUTCOME = "outcome-{:04d}.json"  # how an attempt ended: written by its master; the client reads the last one's
 MEASURED = "measured-{:04d}.bin"  # what a network measured, where that was asked: an attempt's, before the outcome
 
 ORDER = "hdl.order"  # among the master's credentials: the task config, unless it is too long; it is on HDFS too
 MAX_ORDER = 64 << 10  # bytes that the ResourceManager has to keep with the application
 DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
-CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
 RENEWAL = "hdl.renewal"  # among the master's, on a cluster with Kerberos: how it comes to fresh tokens, as JSON
 KEYTAB = "hdl.keytab"  # name of the keytab in the master's container, where the user gave one
 

@@ -16,8 +16,8 @@ from dataclasses import replace
 
 from hdl.yarn.comm import tls
 from hdl.yarn.comm.credentials import WorkerCredentials
+from hdl.yarn.names import CONTROL
 from hdl.yarn.protocol import weights_name
-from hdl.yarn.settings import CONTROL
 from hdl.yarn.worker import relay, worker
 from hdl.yarn.worker.rounds import Rounds
 from hdl.yarn.worker.worker import Worker

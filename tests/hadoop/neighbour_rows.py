@@ -12,7 +12,7 @@ import psutil
 
 from hdl import fs
 from hdl.table import Table
-from hdl.yarn.settings import MASTER_ADDRESS
+from hdl.yarn.names import MASTER_ADDRESS
 from tests.hadoop.fault_row import LONG, MET, Row
 from tests.hadoop.yarn_jobs import HDL, NET, daemon_of, processes
 

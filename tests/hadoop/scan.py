@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 
 from hdl.yarn.comm import tokens
-from hdl.yarn.settings import CONTROL, ORDER, RENEWAL
+from hdl.yarn.names import CONTROL
+from hdl.yarn.settings import ORDER, RENEWAL
 
 LEAST = 8  # bytes: of shorter ones the scan would find others by chance
 NO_SECRETS = {*(f"hdl.{name}" for name in ("name", "public", "master", "certificate")), CONTROL, ORDER, RENEWAL}

@@ -16,7 +16,7 @@ from hdl import driver
 from hdl.runners.base import Job
 from hdl.spec import parse
 from hdl.yarn.comm import control_server
-from hdl.yarn.settings import MASTER_ADDRESS
+from hdl.yarn.names import MASTER_ADDRESS
 from tests.runner.yarn_here import YarnHere
 
 IDLE, SLOW = 5000, 200

@@ -22,9 +22,10 @@ from hdl.table import Table
 from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import SESSION, WorkerCredentials
 from hdl.yarn.master.master import lead
+from hdl.yarn.names import MASTER_ADDRESS
 from hdl.yarn.protocol.session import Stop, Told
 from hdl.yarn.resource_manager.processes import HOST, Processes
-from hdl.yarn.settings import MASTER_ADDRESS, Settings
+from hdl.yarn.settings import Settings
 from tests.runner.common import DEADLINE, same, signatures, state_bytes
 from tests.runner.test_session import eventually
 from tests.runner.yarn_here import CREDENTIALS, Events

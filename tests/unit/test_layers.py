@@ -127,15 +127,16 @@ LAYERS = {
 }
 # The rooms of hdl.yarn, from the ground upwards; those that import none are what all stand on.
 ROOMS = {
+    "names": set(),
     "settings": set(),
     "protocol": set(),
     "process": set(),
-    "comm": {"settings", "protocol"},
-    "resource_manager": {"settings", "protocol", "comm", "process"},
-    "worker": {"settings", "protocol", "comm", "resource_manager", "process"},
-    "dashboard": {"settings", "protocol"},
-    "master": {"settings", "protocol", "comm", "resource_manager", "worker", "dashboard", "process"},
-    "client": {"settings", "protocol", "comm", "resource_manager"},
+    "comm": {"names", "settings", "protocol"},
+    "resource_manager": {"names", "settings", "protocol", "comm", "process"},
+    "worker": {"names", "settings", "protocol", "comm", "resource_manager", "process"},
+    "dashboard": {"names", "settings", "protocol"},
+    "master": {"names", "settings", "protocol", "comm", "resource_manager", "worker", "dashboard", "process"},
+    "client": {"names", "settings", "protocol", "comm", "resource_manager"},
 }
 # What only some may import, wherever the import stands.
 ONLY = {

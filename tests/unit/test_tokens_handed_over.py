@@ -15,9 +15,9 @@ from hdl.yarn.comm.credentials import CLIENT, Credentials
 from hdl.yarn.master import renewal
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.renewal import MasterTokens
+from hdl.yarn.names import MASTER_ADDRESS
 from hdl.yarn.protocol import FreshTokens, MemberState, ProtocolError, read_fresh_tokens
 from hdl.yarn.resource_manager.lifetimes import Lifetime, moment, renewal_fields
-from hdl.yarn.settings import MASTER_ADDRESS
 from tests.unit.clocks import SECONDS, Clock
 
 

@@ -22,10 +22,10 @@ from hdl import fs, kerberos, scratch
 from hdl.errors import HdlError
 from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import CLIENT, Credentials, WorkerCredentials
+from hdl.yarn.names import MASTER_ADDRESS
 from hdl.yarn.protocol import FreshTokens, TokensTaken, read_tokens_taken
 from hdl.yarn.resource_manager import java, tokens
 from hdl.yarn.resource_manager.lifetimes import Lifetime, Renewer, limit
-from hdl.yarn.settings import MASTER_ADDRESS
 
 ANSWER_SECONDS = 20.0
 

@@ -35,10 +35,11 @@ from hdl.yarn.master.runner import MasterRunner
 from hdl.yarn.master.session import Session
 from hdl.yarn.master.watcher import Live, Watcher
 from hdl.yarn.master.worker_group import WorkerGroup
+from hdl.yarn.names import MASTER_ADDRESS
 from hdl.yarn.process import node_fault, run_and_exit, say
 from hdl.yarn.resource_manager.clients import Clients
 from hdl.yarn.resource_manager.resources import Resources, application_of
-from hdl.yarn.settings import MASTER_ADDRESS, MEASURED, ORDER, OUTCOME, TASK_CONFIG, Settings, from_task_config
+from hdl.yarn.settings import MEASURED, ORDER, OUTCOME, TASK_CONFIG, Settings, from_task_config
 
 SHOW_SECONDS = 1.0  # between two looks of the page at many workers
 RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers

@@ -11,8 +11,8 @@ from contextlib import suppress
 from hdl import timeline
 from hdl.yarn.comm.control_server import Server
 from hdl.yarn.comm.credentials import Credentials
+from hdl.yarn.names import CONTROL
 from hdl.yarn.resource_manager.resources import Container, Ended, Leaving, Resources
-from hdl.yarn.settings import CONTROL
 
 POLL_SECONDS = 0.05
 

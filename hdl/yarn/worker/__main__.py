@@ -22,8 +22,8 @@ def main() -> None:
     from hdl import fs, libhdfs
     from hdl.yarn.comm import tokens
     from hdl.yarn.comm.credentials import WorkerCredentials
+    from hdl.yarn.names import CONTROL
     from hdl.yarn.process import run_and_exit
-    from hdl.yarn.settings import CONTROL
     from hdl.yarn.worker.worker import Worker
 
     timeline.reached("worker", "imported")

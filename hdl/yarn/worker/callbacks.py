@@ -6,7 +6,6 @@ import os
 
 from hdl.errors import HdlError
 from hdl.yarn.process import say
-from hdl.yarn.resource_manager import tokens
 
 
 def take_tokens(content: bytes) -> None:
@@ -17,6 +16,8 @@ def take_tokens(content: bytes) -> None:
     OSError
         They cannot be used: without an answer the master tries again.
     """
+    from hdl.yarn.resource_manager import tokens  # where a cluster has any: what speaks to Java comes with it
+
     try:
         tokens.take(content)
     except HdlError as error:

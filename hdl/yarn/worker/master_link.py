@@ -18,8 +18,8 @@ from hdl import fs
 from hdl.errors import DeadlineError, HdlError
 from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import WorkerCredentials
+from hdl.yarn.names import MASTER_ADDRESS
 from hdl.yarn.protocol import Beat, Hello, MemoryUse, Message, Relayed, read_command
-from hdl.yarn.settings import MASTER_ADDRESS
 from hdl.yarn.worker.relay import Relay
 
 BEAT_SECONDS = 0.5

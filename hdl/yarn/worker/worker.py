@@ -50,7 +50,6 @@ from hdl.yarn.protocol import (
     partial_name,
     read_command,
 )
-from hdl.yarn.worker import alone
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 from hdl.yarn.worker.callbacks import evicted, take_tokens
 from hdl.yarn.worker.master_link import MasterLink
@@ -159,6 +158,8 @@ class Worker:
             case TrainAsync():
                 self._train_async(command)
             case TrainAlone(config=dict() as config):
+                from hdl.yarn.worker import alone  # which a session's workers need, later
+
                 # What was decoded for the rounds of all workers stays, as long as it fits.
                 self.host, self._opened = None, None  # type: ignore[assignment]
                 self.rounds.forget()
