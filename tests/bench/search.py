@@ -124,6 +124,7 @@ def main() -> None:
                 place = f"{PLACE}-{os.getpid()}" if cluster else folder
                 there = fs.join(place, Path(path).name) if cluster else path
                 if cluster:
+                    fs.mkdir(place)
                     fs.publish(there, Path(path).read_bytes())
                 rows["hdl"] = hdl(
                     there, fs.join(place, "found"), given.epochs, given.trials, given.workers, given.runner, cluster
