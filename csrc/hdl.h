@@ -233,6 +233,22 @@ int32_t hdl_rows(const hdl_strided *x, float *out);
 hdl_status hdl_join(int32_t inputs, const float *const *in, int32_t steps, const int32_t *program, const float *shares,
                     int64_t n, float *out);
 
+/* Lines of cells with a delimiter between them, of which a blank stands for any blanks and tabs. Cell i of a line is
+ * the number to[i] of its row, or is passed over, or is the line's one cell of text; to NULL: number i of its row. */
+enum { HDL_PASSED = -1, HDL_TEXT = -2 };
+typedef struct {
+  char delimiter;
+  int32_t width, columns; /* cells of a line, numbers of a row */
+  const int32_t *to;      /* [width] */
+  double limit;           /* each number is below it, and above -limit */
+} hdl_lines;
+
+/* Reads the n lines of a text, plain decimal numbers and ASCII, to out [n, columns], as Python's float() rounds them,
+ * and the cells of text, unless starts is NULL, to texts [size], where the one of line i is starts[i] .. starts[i + 1].
+ * Returns how many lines there were, or -1 where anything about them is not so: whatever it is, others find out. */
+int64_t hdl_decimals(const char *text, int64_t size, const hdl_lines *lines, int64_t n, double *out, int32_t *starts,
+                     char *texts);
+
 /* Bytes of a core's caches, which decide how the work of plans that are made is cut, and no result. Others than those
    of this machine are for tests; 0 leaves one as it is. */
 typedef struct {

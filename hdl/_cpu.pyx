@@ -66,6 +66,7 @@ include "_arguments.pxi"
 include "_dense.pxi"
 include "_autoencoder.pxi"
 include "_rbm.pxi"
+include "_decimals.pxi"
 
 
 cdef hdl_isa _isa(name) except? -1:

@@ -79,6 +79,13 @@ cdef extern from "hdl.h" nogil:
     void hdl_random_u32(uint64_t, uint32_t, uint32_t, uint32_t, uint64_t, int64_t, uint32_t *)
     int32_t hdl_rows(const hdl_strided *, float *)
     hdl_status hdl_join(int32_t, const float *const *, int32_t, const int32_t *, const float *, int64_t, float *)
+    ctypedef struct hdl_lines:
+        char delimiter
+        int32_t width, columns
+        const int32_t *to
+        double limit
+
+    int64_t hdl_decimals(const char *, int64_t, const hdl_lines *, int64_t, double *, int32_t *, char *)
     ctypedef struct hdl_caches:
         size_t l1, l2
 
