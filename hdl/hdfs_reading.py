@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from hdl import hdfs_choice
 from hdl import hdfs_rights as rights
-from hdl.hdfs_client import Client, Info, Names
+from hdl.hdfs_client import Client, Info, Names, said
 from hdl.libhdfs import BUFFER
 
 
@@ -130,8 +130,14 @@ class HdfsReading:
         FileNotFoundError
             The path does not exist, or lies below a file, where HDFS tells ordinary users "permission denied".
         """
+        known = said.get()
+        if known is not None and path in known:
+            return known[path]
         try:
-            return self._client(path).info(path)
+            info = self._client(path).info(path)
+            if known is not None:
+                known[path] = info
+            return info
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.ENOTDIR):
                 raise

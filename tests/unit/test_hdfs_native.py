@@ -3,7 +3,9 @@
 import errno
 import io
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -200,7 +202,36 @@ def test_a_process_waits_at_its_end_for_a_step_that_nobody_waits_for():
         hdfs_answers.within(0.05, lambda: (time.sleep(0.5), ended.append(1)))
     hdfs_answers.settle(30)
     assert ended
-    assert not hdfs_answers._asking
+    assert not hdfs_answers._busy
+
+
+def test_a_thread_that_has_come_back_is_asked_again_and_one_that_has_not_is_not():
+    first = hdfs_answers.within(10, threading.get_ident)
+    assert hdfs_answers.within(10, threading.get_ident) == first
+    held = threading.Event()
+    with pytest.raises(Unable):
+        hdfs_answers.within(0.05, held.wait)
+    assert hdfs_answers.within(10, threading.get_ident) != first
+    held.set()
+    hdfs_answers.settle(30)
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(lambda number: hdfs_answers.within(10, int, number), range(400))] == [*range(400)]
+
+
+def test_while_a_dataset_is_looked_at_each_path_is_asked_for_once(hadoop):
+    hadoop.raw.held["/data/x"] = b"123"
+    fs.exists("hdfs:///")
+    hadoop.raw.asked.clear()
+    with fs.once():
+        assert fs.size("hdfs:///data/x") == 3
+        assert not fs.isdir("hdfs:///data/x")
+        assert fs.open("hdfs:///data/x").read() == b"123"
+        assert hadoop.raw.asked.count("info") == 1
+        assert not fs.exists("hdfs:///data/y")
+        hadoop.raw.held["/data/y"] = b"12"
+        assert fs.size("hdfs:///data/y") == 2  # that nothing is there is not remembered
+    hadoop.raw.held["/data/x"] = b"1234"
+    assert fs.size("hdfs:///data/x") == 4
 
 
 def test_a_namenode_that_comes_back_is_waited_for_and_one_that_stays_away_is_told(hadoop):

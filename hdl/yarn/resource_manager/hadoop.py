@@ -22,8 +22,9 @@ from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resou
 from hdl.yarn.settings import Settings
 
 BEAT_SECONDS = 1.0
-EAGER_SECONDS = 0.1  # between two heartbeats while a request is not met, for as long as
-EAGER_FOR = 15.0
+# Between two heartbeats while a request is not met: how long at first, for the next seconds, and until when.
+FIRST_SECONDS, FIRST_FOR = 0.02, 1.0
+EAGER_SECONDS, EAGER_FOR = 0.1, 15.0
 UNREGISTER_SECONDS = 20.0
 NUMBERS = 1 << 16  # of requests; a priority is a number plus how often it was asked, times this
 
@@ -73,7 +74,7 @@ class Hadoop(Resources):
         self._lock = threading.Lock()  # of all below
         self._asked: dict[int, Any] = {}  # number to request
         self._times = 0
-        self._eager_until = 0.0
+        self._asked_last = -EAGER_FOR  # by the clock
         self._held: dict[str, Any] = {}  # id to Java's container
         self._stopping: set[str] = set()
         self._changes = Changes()
@@ -106,7 +107,7 @@ class Hadoop(Resources):
             )  # fmt: skip
             self._master.addContainerRequest(request)
             self._asked[number] = request
-            self._eager_until = time.monotonic() + EAGER_FOR
+            self._asked_last = time.monotonic()
         self._wake.set()
 
     def cancel(self, number: int) -> None:
@@ -169,9 +170,7 @@ class Hadoop(Resources):
 
     def _heartbeat(self) -> None:
         while not self._over.is_set():
-            with self._lock:
-                eager = self._asked and time.monotonic() < self._eager_until
-            self._wake.wait(EAGER_SECONDS if eager else BEAT_SECONDS)
+            self._wake.wait(self._pause())
             self._wake.clear()
             if self._over.is_set():
                 return
@@ -184,6 +183,12 @@ class Hadoop(Resources):
                 with self._lock:
                     self._failed = error if isinstance(error, HdlError) else WorkerError(f"YARN's heartbeat: {error}")
                 return
+
+    def _pause(self) -> float:
+        """Return the seconds until the next heartbeat."""
+        with self._lock:
+            waited = time.monotonic() - self._asked_last if self._asked else EAGER_FOR
+        return FIRST_SECONDS if waited < FIRST_FOR else EAGER_SECONDS if waited < EAGER_FOR else BEAT_SECONDS
 
     def _take(self, answer: Any) -> None:
         """Process the ResourceManager's answer to a heartbeat; the caller holds the lock."""
