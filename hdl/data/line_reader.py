@@ -8,6 +8,7 @@ import numpy as np
 
 from hdl.data.base import BLOCK_BYTES
 from hdl.data.line_count import Index
+from hdl.data.number_lines import newlines
 from hdl.data.streams import Stream
 from hdl.errors import DataError
 
@@ -15,23 +16,24 @@ from hdl.errors import DataError
 class LineReader:
     """Reads the lines [start, stop) of a stream in their order.
 
-    Parameters
-    ----------
-    longest : int
-        Bytes of a line; a longer one is refused.
-    index : Index, optional
-        Places from which reading may begin.
+        Parameters
+        ----------
+        longest : int
+            Bytes of a line; a longer one is refused.
+        index : Index, optional
+            Places from which reading may begin.
 
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hdl.data.streams import open_stream
-    >>> file = tempfile.NamedTemporaryFile()
-    >>> _ = file.write(b"1\\n2\\n3\\n4"); file.flush()
-    >>> with open_stream(file.name) as stream:
-    ...     lines = LineReader(stream, 1, 4, 99)
-    ...     lines.some(2), lines.some(2), lines.some(2)
-    (b'2\\n3\\n', b'4\\n', b'')
+        Examples
+        --------
+        >>> import tempfile
+        >>> from hdl.data.number_lines import newlines
+    from hdl.data.streams import open_stream
+        >>> file = tempfile.NamedTemporaryFile()
+        >>> _ = file.write(b"1\\n2\\n3\\n4"); file.flush()
+        >>> with open_stream(file.name) as stream:
+        ...     lines = LineReader(stream, 1, 4, 99)
+        ...     lines.some(2), lines.some(2), lines.some(2)
+        (b'2\\n3\\n', b'4\\n', b'')
     """
 
     def __init__(self, stream: Stream, start: int, stop: int, longest: int, index: Index | None = None):
@@ -58,7 +60,7 @@ class LineReader:
         parts = []
         while count and (part := self.some(count)):
             parts.append(part)
-            count -= part.count(b"\n")
+            count -= newlines(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _fill(self) -> bool:
@@ -92,7 +94,7 @@ class _Block:
     """
 
     def __init__(self, text: bytes, number: int):
-        self.text, self.number, self.left = text, number, text.count(b"\n")
+        self.text, self.number, self.left = text, number, newlines(text)
         self._lines, self._at = self.left, 0
 
     def take(self, count: int) -> bytes:

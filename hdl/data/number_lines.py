@@ -11,8 +11,14 @@ from hdl.data.block import OVERFLOW
 
 try:
     from hdl._cpu import decimals as _decimals
+    from hdl._cpu import newlines
 except ImportError:  # not compiled
     _decimals = None
+
+    def newlines(text: bytes) -> int:
+        """Count the newlines of some bytes."""
+        return text.count(b"\n")
+
 
 NONE, TEXT = -1, -2  # a cell that is passed over, and one that is taken as text
 _NEVER = frozenset('0123456789+-.eE\r\n"')  # no delimiters: they are in numbers, or end lines
@@ -51,7 +57,7 @@ def fill(out: np.ndarray, text: Any, delimiter: str, cells: np.ndarray | None = 
 
 def matrix(text: bytes, width: int, delimiter: str) -> np.ndarray | None:
     """Read lines of `width` numbers each, float64 [n, width]; None where anything about them is unusual: see `fill`."""
-    out = np.empty((text.count(b"\n"), width))
+    out = np.empty((newlines(text), width))
     return out if fill(out, text, delimiter) == len(out) else None
 
 
@@ -63,7 +69,7 @@ def with_text(text: bytes, delimiter: str, cells: np.ndarray, columns: int) -> t
     (float64 [n, columns], pyarrow.StringArray [n] or None) or None
         None where anything about the lines is unusual.
     """
-    out = np.empty((text.count(b"\n"), columns))
+    out = np.empty((newlines(text), columns))
     if TEXT not in cells:
         return (out, None) if fill(out, text, delimiter, cells) == len(out) else None
     starts, texts = np.empty(len(out) + 1, np.int32), np.empty(len(text), np.uint8)

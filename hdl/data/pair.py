@@ -6,6 +6,7 @@ Rows are matched by line, so a split counts lines: see `hdl.data.line_count` for
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from hdl.data.delimited import Delimited
 from hdl.data.guess import is_number, number
 from hdl.data.line_count import Index, count, count_piece, pieces
 from hdl.data.line_reader import LineReader
-from hdl.data.number_lines import matrix
+from hdl.data.number_lines import matrix, newlines
 from hdl.data.options import Options
 from hdl.data.parsed_lines import ParsedLines
 from hdl.data.streams import Stream, check_whole, open_stream
 from hdl.data.text import first_lines
 from hdl.errors import DataError
+
+READERS = 2  # of pieces whose numbers are read: while one waits for a file, the other computes
 
 
 class TextPair(Source):
@@ -63,11 +66,13 @@ class TextPair(Source):
 
     def count_pieces(self, cut: Sequence[Piece], room: int) -> list[Lines]:
         own = {*self.paths} if _fast(self.x) else set()
-        out = []
-        for piece in cut:
+
+        def counted(piece: Piece) -> Lines:
             parsed = piece.path in own and piece.length >= 0
-            out.append(self._parsed.count(piece, room) if parsed else count_piece(piece))
-        return out
+            return self._parsed.count(piece, room) if parsed else count_piece(piece)
+
+        with ThreadPoolExecutor(READERS, "hdl-pieces") as pool:
+            return list(pool.map(counted, cut))
 
     def forget(self) -> None:
         self._parsed.clear()
@@ -131,7 +136,7 @@ class TextPair(Source):
             with open_stream(path) as stream:
                 lines, number = self._lines(stream, start, stop - start), start
                 while text := lines.some(max(1, BLOCK_BYTES // (8 * self.x.width))):
-                    yield number, *_rows(self.x, path, number, text, text.count(b"\n"), bad)
+                    yield number, *_rows(self.x, path, number, text, newlines(text), bad)
                     number = lines.at
 
     def _lines(self, stream: Stream, start: int, length: int) -> LineReader:
