@@ -41,20 +41,16 @@ _asking: list[threading.Thread] = []  # that have not come back
 
 @atexit.register
 def settle(seconds: float = EXIT_SECONDS) -> None:
-    """Wait for the threads in hdfs-native: one that comes back while Python ends would abort the process."""
+    """Wait for the threads in hdfs-native: one that comes back while Python ends would abort the process, and one that
+    closes a file would leave it to the NameNode, which takes a while to see that nobody will.
+    """
     deadline = time.monotonic() + seconds
     for thread in [*_asking]:
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def within(seconds: float, step: Callable, *arguments: Any) -> Any:
-    """Call into hdfs-native, which has no deadlines of its own and ends by what Python takes for no Exception.
-
-    Raises
-    ------
-    Unable
-        It did not return in time (its thread may go on), or panicked.
-    """
+def begin(step: Callable, *arguments: Any) -> Future[Any]:
+    """Call into hdfs-native in a thread of its own; returns what will hold the answer, or the error."""
     done: Future[Any] = Future()
 
     def run() -> None:
@@ -68,6 +64,18 @@ def within(seconds: float, step: Callable, *arguments: Any) -> Any:
     thread = threading.Thread(target=run, daemon=True, name="hdfs-native")
     _asking.append(thread)
     thread.start()
+    return done
+
+
+def within(seconds: float, step: Callable, *arguments: Any) -> Any:
+    """Call into hdfs-native, which has no deadlines of its own and ends by what Python takes for no Exception.
+
+    Raises
+    ------
+    Unable
+        It did not return in time (its thread may go on), or panicked.
+    """
+    done = begin(step, *arguments)
     try:
         return done.result(seconds)
     except TimeoutError:
