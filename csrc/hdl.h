@@ -249,6 +249,18 @@ typedef struct {
 int64_t hdl_decimals(const char *text, int64_t size, const hdl_lines *lines, int64_t n, double *out, int32_t *starts,
                      char *texts);
 
+/* Lines of libsvm's format: a label, unless none has one, and pairs index:value of ascending indices from 1. */
+typedef struct {
+  int32_t labelled;
+  int64_t largest_index;
+  double largest_label, limit; /* labels and values are below these, and above their negatives */
+} hdl_pair_lines;
+
+/* Reads at most n lines that are not blank, and `most` pairs: labels [n] if there are any, where each line's pairs
+ * start, [n + 1], indices [most] from 0, and values [most]. Returns how many lines there were, or -1 as hdl_decimals. */
+int64_t hdl_pairs(const char *text, int64_t size, const hdl_pair_lines *lines, int64_t n, int64_t most, double *labels,
+                  int64_t *starts, int32_t *indices, double *values);
+
 /* Bytes of a core's caches, which decide how the work of plans that are made is cut, and no result. Others than those
    of this machine are for tests; 0 leaves one as it is. */
 typedef struct {

@@ -64,6 +64,33 @@ def decimals(text, delimiter, double limit, out, to=None, starts=None, texts=Non
     return found
 
 
+def pairs(text, bint labelled, int64_t largest_index, double largest_label, double limit):
+    """Reads lines of libsvm's format; blank ones are passed over: see `hdl_pairs` in csrc/hdl.h.
+
+    Returns
+    -------
+    (float64 [n], int64 [n + 1], int32 [entries], float64 [entries]) or None
+        Labels, where each line's pairs start, indices from 0, and values; None where anything is unusual.
+    """
+    cdef hdl_pair_lines lines
+    cdef int64_t size = len(text), n = newlines(text), most = text.count(b":"), found
+    cdef const char *p = <const char *>_address(text)
+    labels, starts = np.zeros(n), np.empty(n + 1, np.int64)
+    indices, values = np.empty(most, np.int32), np.empty(most)
+    lines.labelled, lines.largest_index = labelled, largest_index
+    lines.largest_label, lines.limit = largest_label, limit
+    cdef double *y = <double *>_address(labels)
+    cdef int64_t *s = <int64_t *>_address(starts)
+    cdef int32_t *i = <int32_t *>_address(indices)
+    cdef double *v = <double *>_address(values)
+    with nogil:
+        found = hdl_pairs(p, size, &lines, n, most, y, s, i, v)
+    if found < 0:
+        return None
+    entries = starts[found]
+    return labels[:found], starts[:found + 1], indices[:entries], values[:entries]
+
+
 def _sized(name, value, dtype, size):
     if not isinstance(value, np.ndarray) or value.dtype != dtype or value.size != size or not value.flags.carray:
         raise SpecError(f"{name} must be a contiguous {np.dtype(dtype).name} array [{size}], it is overwritten")

@@ -86,6 +86,13 @@ cdef extern from "hdl.h" nogil:
         double limit
 
     int64_t hdl_decimals(const char *, int64_t, const hdl_lines *, int64_t, double *, int32_t *, char *)
+    ctypedef struct hdl_pair_lines:
+        int32_t labelled
+        int64_t largest_index
+        double largest_label, limit
+
+    int64_t hdl_pairs(const char *, int64_t, const hdl_pair_lines *, int64_t, int64_t, double *, int64_t *, int32_t *,
+                      double *)
     ctypedef struct hdl_caches:
         size_t l1, l2
 

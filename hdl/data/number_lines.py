@@ -12,6 +12,7 @@ from hdl.data.block import OVERFLOW
 try:
     from hdl._cpu import decimals as _decimals
     from hdl._cpu import newlines
+    from hdl._cpu import pairs as _pairs
 except ImportError:  # not compiled
     _decimals = None
 
@@ -76,6 +77,33 @@ def with_text(text: bytes, delimiter: str, cells: np.ndarray, columns: int) -> t
     if not _usable(delimiter) or _decimals(text, delimiter.encode(), OVERFLOW, out, cells, starts, texts) != len(out):
         return None
     return out, pa.StringArray.from_buffers(len(out), pa.py_buffer(starts), pa.py_buffer(texts))
+
+
+def pairs(text: bytes, labelled: bool, largest: int, exact: float) -> tuple[np.ndarray, ...] | None:
+    """Read lines of libsvm's format, of which blank ones are passed over.
+
+    Parameters
+    ----------
+    labelled : bool
+        Whether each line begins with a number; else none does.
+    largest : int
+        The largest index.
+    exact : float
+        Labels are below it, and above its negative.
+
+    Returns
+    -------
+    (float64 [n], int64 [n + 1], int32 [entries], float64 [entries]) or None
+        Labels, where each line's pairs start, their indices from 0 and values; None where anything is unusual.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in pairs(b"1 2:.5 4:-1e3\\n\\n0", True, 9, 2.0**53)]
+    [[1.0, 0.0], [0, 2, 2], [1, 3], [0.5, -1000.0]]
+    """
+    if _decimals is None:
+        return None
+    return _pairs(text if text.endswith(b"\n") else text + b"\n", labelled, largest, exact, OVERFLOW)
 
 
 def _usable(delimiter: str) -> bool:
