@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from hdl.envpack import UNPACKED
@@ -56,21 +57,18 @@ class Hadoop(Resources):
         files: Mapping[str, Mapping[str, Any]] | None = None,
     ):  # fmt: skip
         clients = clients or Clients()
-        self._settings, self._conf, self._pool = settings, clients.conf, clients.pool
+        self._settings, self._conf, self._pool, self._clients = settings, clients.conf, clients.pool, clients
         if files is None:
             files = {UNPACKED: launch.located(self._conf, settings.archive)} if settings.archive else {}
-        self._files = {name: launch.resource(file, archive=name == UNPACKED) for name, file in files.items()}
+        self._described = files
         threads = settings.threads or settings.vcores
         self._variables = launch.environment(settings, bool(settings.archive), threads)
         self._command = launch.command(launch.python_of(settings), module, [staging])
-        self._scheme = java.web_scheme(self._conf)
         self._size = launch.capability(settings.memory, settings.vcores, settings.gpus)
         types = java.load_class(f"{RECORDS}.ExecutionType")
         kind = types.OPPORTUNISTIC if settings.opportunistic else types.GUARANTEED
         self._execution = java.load_class(f"{RECORDS}.ExecutionTypeRequest").newInstance(kind, True)
-        self._master, self._nodes = clients.both()
-        # Stopping containers when the client stops would be ours to do; the next attempt wants to find them.
-        self._nodes.cleanupRunningContainersOnStop(False)
+        self._master = clients.master
         self._lock = threading.Lock()  # of all below
         self._asked: dict[int, Any] = {}  # number to request
         self._times = 0
@@ -83,6 +81,14 @@ class Hadoop(Resources):
         self._failed: HdlError | None = None
         self._wake, self._over = threading.Event(), threading.Event()
         self._beat: threading.Thread | None = None
+
+    @cached_property
+    def _files(self) -> dict[str, Any]:
+        return {name: launch.resource(file, archive=name == UNPACKED) for name, file in self._described.items()}
+
+    @cached_property
+    def _scheme(self) -> str:
+        return java.web_scheme(self._conf)
 
     def register(self, host: str, port: int, url: str) -> list[Container]:
         with java.call("registering with YARN"):
@@ -139,7 +145,7 @@ class Hadoop(Resources):
         credentials = java.credentials_buffer(dict(secret_keys), tokens.own())
         context = launch.context(self._command, self._variables, self._files, credentials, self._settings)
         self._pool.submit(
-            self._call_node, container.id, lambda: self._nodes.startContainer(held, context), "starting it"
+            self._call_node, container.id, lambda: self._clients.nodes.startContainer(held, context), "starting it"
         )
 
     def stop(self, container: str) -> None:
@@ -148,8 +154,10 @@ class Hadoop(Resources):
             if held is None or container in self._stopping:
                 return
             self._stopping.add(container)
-        call = self._nodes.stopContainer
-        self._pool.submit(self._call_node, container, lambda: call(held.getId(), held.getNodeId()), "stopping it")
+        self._pool.submit(
+            self._call_node, container, lambda: self._clients.nodes.stopContainer(held.getId(), held.getNodeId()),
+            "stopping it",
+        )  # fmt: skip
 
     def unregister(self, succeeded: bool, message: str, url: str = "") -> None:
         self._end_beat()
