@@ -57,7 +57,13 @@ typedef enum { HDL_RULE_TABLE(RULE) HDL_RULES } hdl_rule; /* rules.h; and how ma
 /* What the factors of products are rounded to; TF32 is for GPUs: here it is FLOAT32. Of the CPU's kernels those for
    BF16 are of one instruction set as well, and give the same bytes on every processor that has it. */
 typedef enum { HDL_FLOAT32 = 0, HDL_TF32 = 1, HDL_BF16 = 2 } hdl_precision;
-typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2, HDL_MIXED = 3 } hdl_input;
+typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2, HDL_MIXED = 3, HDL_NUMBERS = 4 } hdl_input;
+/* Types of numbers where they lie, and C's; the first two are numbered as above. */
+#define HDL_NUMBER_TABLE(NUMBER)                                                                                       \
+  NUMBER(F32, float) NUMBER(U8, uint8_t) NUMBER(F64, double) NUMBER(I32, int32_t) NUMBER(I64, int64_t)
+#define NUMBER(NAME, TYPE) HDL_NUMBER_##NAME,
+typedef enum { HDL_NUMBER_TABLE(NUMBER) HDL_NUMBER_TYPES } hdl_number; /* and how many */
+#undef NUMBER
 typedef enum { HDL_CLASS = 0, HDL_TARGET = 1 } hdl_output;
 
 typedef struct {
@@ -121,6 +127,14 @@ typedef struct {
                   state has one more vector, its last: w0, which stays */
 } hdl_update;
 
+/* A matrix [n, I] of numbers where they lie: its rows and columns are so many bytes apart. */
+typedef struct {
+  const void *at;
+  int32_t type; /* hdl_number */
+  int64_t n, I;
+  ptrdiff_t row, column;
+} hdl_strided;
+
 typedef struct {
   int32_t x_type;         /* hdl_input */
   int32_t y_type;         /* hdl_output */
@@ -139,6 +153,10 @@ typedef struct {
      those of c - 1. */
   int32_t numbers, categories; /* K, C >= 0 */
   const int32_t *codes;        /* [N, C] */
+  /* NUMBERS: matrices of N rows, whose columns follow each other, rounded to float32 when they are gathered. A call
+     takes them in their order, and ends with HDL_ENONFINITE where one is not finite then. CPU alone. */
+  int32_t parts;
+  const hdl_strided *part; /* [parts] */
 } hdl_data;
 
 /* Key of the random stream for dropout; step and layer are added inside. */
@@ -215,16 +233,9 @@ hdl_status hdl_encode(hdl_plan *plan, const float *weights, const hdl_data *data
 /* Philox4x32-10 (Salmon et al. 2011): out [n] = words first .. first+n of the stream keyed by (seed, a, b, c). */
 void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n, uint32_t *out);
 
-/* A matrix [n, I] of float, or where it is wide of double, whose rows and columns are so many bytes apart. */
-typedef struct {
-  const void *at;
-  int32_t wide;
-  int64_t n, I;
-  ptrdiff_t row, column;
-} hdl_strided;
-
-/* Lays a matrix in rows out [n, I], rounded to float32, unless out is NULL; tells whether all of it is finite there. */
-int32_t hdl_rows(const hdl_strided *x, float *out);
+/* Lays matrices of n rows side by side in rows out [n, I], rounded to float32, unless out is NULL; tells whether all
+ * numbers are finite there. */
+int32_t hdl_rows(const hdl_strided *part, int32_t parts, float *out);
 
 /* Joins arrays [n] along a tree in one pass over them: out [n]. The program is in postfix order: an entry of 0 or more
  * takes the input of that number, -1 joins the last two, a before b, to a + (b - a) share with the joint's next share,
@@ -232,6 +243,34 @@ int32_t hdl_rows(const hdl_strided *x, float *out);
  */
 hdl_status hdl_join(int32_t inputs, const float *const *in, int32_t steps, const int32_t *program, const float *shares,
                     int64_t n, float *out);
+
+/* Lines of cells with a delimiter between them, of which a blank stands for any blanks and tabs. Cell i of a line is
+ * the number to[i] of its row, or is passed over, or is the line's one cell of text; to NULL: number i of its row. */
+enum { HDL_PASSED = -1, HDL_TEXT = -2 };
+typedef struct {
+  char delimiter;
+  int32_t width, columns; /* cells of a line, numbers of a row */
+  const int32_t *to;      /* [width] */
+  double limit;           /* each number is below it, and above -limit */
+} hdl_lines;
+
+/* Reads the n lines of a text, plain decimal numbers and ASCII, to out [n, columns], as Python's float() rounds them,
+ * and the cells of text, unless starts is NULL, to texts [size], where the one of line i is starts[i] .. starts[i + 1].
+ * Returns how many lines there were, or -1 where anything about them is not so: whatever it is, others find out. */
+int64_t hdl_decimals(const char *text, int64_t size, const hdl_lines *lines, int64_t n, double *out, int32_t *starts,
+                     char *texts);
+
+/* Lines of libsvm's format: a label, unless none has one, and pairs index:value of ascending indices from 1. */
+typedef struct {
+  int32_t labelled;
+  int64_t largest_index;
+  double largest_label, limit; /* labels and values are below these, and above their negatives */
+} hdl_pair_lines;
+
+/* Reads at most n lines that are not blank, and `most` pairs: labels [n] if there are any, where each line's pairs
+ * start, [n + 1], indices [most] from 0, and values [most]. Returns how many lines there were, or -1 as hdl_decimals. */
+int64_t hdl_pairs(const char *text, int64_t size, const hdl_pair_lines *lines, int64_t n, int64_t most, double *labels,
+                  int64_t *starts, int32_t *indices, double *values);
 
 /* Bytes of a core's caches, which decide how the work of plans that are made is cut, and no result. Others than those
    of this machine are for tests; 0 leaves one as it is. */

@@ -75,28 +75,36 @@ _idle: list[_Asker] = []
 
 @atexit.register
 def settle(seconds: float = EXIT_SECONDS) -> None:
-    """Wait for the threads in hdfs-native: one that comes back while Python ends would abort the process."""
+    """Wait for the threads in hdfs-native: one that comes back while Python ends would abort the process, and one that
+    closes a file would leave it to the NameNode, which takes a while to see that nobody will.
+    """
     deadline = time.monotonic() + seconds
     for asker in [*_busy]:
         asker.done.wait(max(0.0, deadline - time.monotonic()))
 
 
-def within(seconds: float, step: Callable, *arguments: Any) -> Any:
-    """Call into hdfs-native, which has no deadlines of its own and ends by what Python takes for no Exception.
+def begin(step: Callable, *arguments: Any) -> Future[Any]:
+    """Call into hdfs-native in a thread; returns what will hold the answer, or the error.
 
     A thread that has come back is asked again: to start one for each question is most of the way of a short answer.
-
-    Raises
-    ------
-    Unable
-        It did not return in time (its thread may go on), or panicked.
     """
     try:
         asker = _idle.pop()
     except IndexError:
         asker = _Asker()
     _busy.add(asker)
-    done = asker.ask(step, arguments)
+    return asker.ask(step, arguments)
+
+
+def within(seconds: float, step: Callable, *arguments: Any) -> Any:
+    """Call into hdfs-native, which has no deadlines of its own and ends by what Python takes for no Exception.
+
+    Raises
+    ------
+    Unable
+        It did not return in time (its thread may go on), or panicked.
+    """
+    done = begin(step, *arguments)
     try:
         return done.result(seconds)
     except TimeoutError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,3 +151,8 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_finite(text: str) -> bool:
+    """Tell whether `number` reads a text, as no NaN and no infinity."""
+    return is_number(text) and math.isfinite(number(text))

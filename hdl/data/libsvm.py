@@ -12,21 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.block import OVERFLOW, Block, fits_float32
+from hdl.data.block import OVERFLOW, Block
 from hdl.data.csr import Csr
 from hdl.data.guess import number
 from hdl.data.header import LOOK
+from hdl.data.number_lines import pairs
 from hdl.data.options import Options
 from hdl.data.streams import stem
-from hdl.data.text import TextSource, column, first_lines
+from hdl.data.text import TextSource, first_lines
 from hdl.errors import DataError
 
 LARGEST = 1 << 24  # inputs that the core takes at most: one absurd index must not decide what is allocated
 EXACT = 2.0**53  # whole numbers below are exact in float64
 _LABELLED = re.compile(rb"\s*([^\s:,;]+|[-+.\deE]+(,[-+.\deE]+)*)(\s+(\d+|qid):\S*)*\s*")
 _UNLABELLED = re.compile(rb"\s*(qid:\S+|\d+:[-+.\deE]*)(\s+\d+:[-+.\deE]*)*\s*")
-_SPACE = np.zeros(256, bool)
-_SPACE[list(b" \t\r\n")] = True
 
 
 class Libsvm(TextSource):
@@ -51,39 +50,12 @@ class Libsvm(TextSource):
         return _uncommented(data)
 
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
-        if self.bare:
-            data = re.sub(rb"(?m)^(?=[^\S\n]*\S)", b"0 ", data)
-        if data.translate(None, b"0123456789:.eE+- \t\r\n"):
+        found = pairs(data, not self.bare, LARGEST, EXACT)
+        if found is None:
             return None
-        shape = _shape(np.frombuffer(data, np.uint8))
-        flat = _numbers(data)
-        if shape is None or flat is None:
-            return None
-        first, counts = shape  # number of each line's label among all numbers; pairs a line
-        if len(flat) != len(first) + 2 * int(counts.sum()):
-            return None
-        y = flat[first]
-        if (np.abs(y) >= EXACT).any():
-            return None
-        pairs = np.delete(flat, first)
-        indices, values = pairs[0::2], pairs[1::2]
-        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        rising = np.ones(len(indices), bool)
-        rising[1:] = np.diff(indices) > 0
-        rising[indptr[:-1][counts > 0]] = True
-        whole = (indices >= 1) & (indices <= LARGEST) & (indices == np.floor(indices))
-        if not (rising.all() and whole.all() and fits_float32(values) and np.isfinite(y).all()):
-            return None
-        return self._block(values, indices, indptr, y, where)
-
-    def _block(self, values: Any, indices: Any, indptr: Any, y: Any, where: Callable[[int], dict[str, Any]]) -> Block:
-        indices = np.asarray(indices, np.int64).astype(np.int32) - np.int32(1)
-        columns = int(indices.max(initial=-1)) + 1
-        x = Csr(values, indices, np.asarray(indptr, np.int64), columns)
-        if not self.labelled:
-            return Block(x, None, where)
-        large = isinstance(y, list) and any(isinstance(value, int) for value in y)
-        return Block(x, np.array(y, object) if large else np.asarray(y, np.float64), where)
+        y, indptr, indices, values = found
+        x = Csr(values, indices, indptr, int(indices.max(initial=-1)) + 1)
+        return Block(x, y if self.labelled else None, where)
 
     def parse(self, line: str) -> tuple[int | float, list[int], list[float]]:
         pairs = line.split()
@@ -115,9 +87,13 @@ class Libsvm(TextSource):
 
     def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
         indptr = np.concatenate([[0], np.cumsum([len(indices) for _, indices, _ in records])]).astype(np.int64)
-        indices = [index for _, row, _ in records for index in row]
+        indices = np.array([index - 1 for _, row, _ in records for index in row], np.int32)
         values = np.array([value for _, _, row in records for value in row], np.float64)
-        return self._block(values, indices, indptr, [y for y, _, _ in records], where)
+        x, y = Csr(values, indices, indptr, int(indices.max(initial=-1)) + 1), [y for y, _, _ in records]
+        if not self.labelled:
+            return Block(x, None, where)
+        large = any(isinstance(value, int) for value in y)
+        return Block(x, np.array(y, object) if large else np.asarray(y, np.float64), where)
 
 
 def _label(text: str | None) -> int | float:
@@ -162,37 +138,3 @@ def is_libsvm(lines: Sequence[bytes], path: str) -> bool:
     if not any(b":" in line for line in good):
         return False
     return bool(_LABELLED.fullmatch(lines[0])) or 2 * len(good) > len(lines)
-
-
-def _numbers(data: bytes) -> np.ndarray | None:
-    """Read all numbers of a text, float64, or None."""
-    words = data.translate(bytes.maketrans(b": \t\r", b"\n\n\n\n"))
-    return None if re.search(rb"\+[^0-9.]", words) else column(words)
-
-
-def _shape(buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Checks that every line is ``word word:word …``.
-
-    Returns
-    -------
-    (int64 [n], int64 [n]) or None
-        For each non-blank line: how many numbers come before it, and its pairs.
-    """
-    space = _SPACE[buffer]
-    starts = ~space
-    starts[1:] &= space[:-1]
-    token = np.flatnonzero(starts)
-    line = np.searchsorted(np.flatnonzero(buffer == 10), token)  # line of each token
-    opening = np.ones(len(token), bool)
-    opening[1:] = line[1:] != line[:-1]
-    colon = np.flatnonzero(buffer == 58)
-    colons = np.searchsorted(token, colon, "right") - 1  # token of each colon
-    if not np.array_equal(colons, np.flatnonzero(~opening)):  # exactly one in each token but a line's first
-        return None
-    digit = (buffer >= 48) & (buffer <= 57)
-    names = np.column_stack([token[~opening], colon]).ravel()  # from where to where an index is written
-    if len(names) and np.logical_or.reduceat(~digit, names)[::2].any():
-        return None
-    first = np.flatnonzero(opening)
-    counts = np.diff(np.append(first, len(token))) - 1
-    return first + np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64), counts

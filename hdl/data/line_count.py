@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hdl import fs
 from hdl.data.base import BLOCK_BYTES, Lines, Piece
+from hdl.data.number_lines import newlines
 from hdl.data.streams import compression, open_stream
 
 PIECE_BYTES = 32 << 20  # counted one after the other; between two pieces a reader may begin
@@ -100,7 +101,7 @@ def _chunks(piece: Piece) -> Iterator[bytes]:
 
 def count_chunk(chunk: bytes) -> Lines:
     """Count the lines of some bytes, of which there is at least one."""
-    ends = chunk.count(b"\n")
+    ends = newlines(chunk)
     last = chunk[-1:]
     if last.strip():
         return Lines(ends, ends + 1)

@@ -6,6 +6,7 @@ Rows are matched by line, so a split counts lines: see `hdl.data.line_count` for
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ from hdl.data.block import OVERFLOW, Bad, Block
 from hdl.data.delimited import Delimited
 from hdl.data.guess import is_number, number
 from hdl.data.line_count import Index, count, count_piece, pieces
-from hdl.data.number_lines import matrix
+from hdl.data.line_reader import LineReader
+from hdl.data.number_lines import matrix, newlines
 from hdl.data.options import Options
 from hdl.data.parsed_lines import ParsedLines
 from hdl.data.streams import Stream, check_whole, open_stream
 from hdl.data.text import first_lines
 from hdl.errors import DataError
+
+READERS = 2  # of pieces whose numbers are read: while one waits for a file, the other computes
 
 
 class TextPair(Source):
@@ -50,7 +54,7 @@ class TextPair(Source):
             self.reading |= {"label_by": "own file", "label_type": "number"}
         self._index: Index | None = None
         self._lengths: list[int] | None = None
-        self._parsed = ParsedLines(options.max_line)
+        self._parsed = ParsedLines(self.x.width, self.x.delimiter, options.max_line)
 
     def every_file(self) -> list[str]:
         return [*self.paths, *filter(None, self.others.values())]
@@ -62,14 +66,13 @@ class TextPair(Source):
 
     def count_pieces(self, cut: Sequence[Piece], room: int) -> list[Lines]:
         own = {*self.paths} if _fast(self.x) else set()
-        out = []
-        for piece in cut:
-            parsed = piece.path in own and piece.length >= 0
-            out.append(self._parsed.count(piece, self._numbers_of, room) if parsed else count_piece(piece))
-        return out
 
-    def _numbers_of(self, text: bytes) -> np.ndarray | None:
-        return matrix(text, self.x.width, self.x.delimiter)
+        def counted(piece: Piece) -> Lines:
+            parsed = piece.path in own and piece.length >= 0
+            return self._parsed.count(piece, room) if parsed else count_piece(piece)
+
+        with ThreadPoolExecutor(READERS, "hdl-pieces") as pool:
+            return list(pool.map(counted, cut))
 
     def forget(self) -> None:
         self._parsed.clear()
@@ -111,35 +114,33 @@ class TextPair(Source):
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = split
-        x_head = _skipped(self.x, path)
-        for lo, hi, kept in self._parsed.runs(path, start + x_head, start + x_head + length, self._index):
-            yield from self._run(path, lo - x_head, hi - lo, lo - x_head - start, bad, kept)
-
-    def _run(
-        self, path: str, start: int, length: int, before: int, bad: Bad, kept: np.ndarray | None
-    ) -> Iterator[Block]:
-        """Read samples [start, start + length), which `before` of the split precede; features may be `kept` already."""
-        rows, other = max(1, BLOCK_BYTES // (8 * self.x.width)), self.others[path] if self.y is not None else path
-        x_head = _skipped(self.x, path)
-        y_head = _skipped(self.y, other) if self.y is not None else 0
-        with open_stream(path) as xs, open_stream(other) as ys:
-            features = _blocks(xs, start + x_head, length, rows, self.options.max_line, self._index)
-            targets = _blocks(ys, start + y_head, length, rows, self.options.max_line, self._index)
-            for lo in range(start, start + length, rows):
-                if kept is not None:
-                    x = kept[lo - start : lo - start + rows]
-                    good = np.ones(len(x), bool)
-                elif (lines := next(features, None)) is None:
-                    return
-                else:
-                    x, good = _rows(self.x, path, lo + x_head, lines, bad)
-                where = _line(path, lo + x_head)
-                numbers = np.arange(lo - start, lo - start + len(x)) + before
+        first, other = start + _skipped(self.x, path), self.others[path] if self.y is not None else path
+        with open_stream(other) as stream:
+            targets = self._lines(stream, start + _skipped(self.y or self.x, other), length)
+            for lo, x, good in self._features(path, first, first + length, bad):
+                where = _line(path, lo)
+                numbers = np.arange(lo - first, lo - first + len(x))
                 if self.y is None:
                     yield Block(x, None, where, rows=numbers).keep(good)
                     continue
-                y, also = _rows(self.y, other, lo + y_head, next(targets), bad, good)
+                lines = targets.exactly(len(x))
+                y, also = _rows(self.y, other, targets.at - len(x), lines, len(x), bad, good)
                 yield Block(x, y[:, 0] if y.shape[1] == 1 else y, where, rows=numbers).keep(good & also)
+
+    def _features(self, path: str, lo: int, hi: int, bad: Bad) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Read lines [lo, hi) of features: the first one's number, the rows, and which of them are good."""
+        for start, stop, kept in self._parsed.runs(path, lo, hi, self._index):
+            if kept is not None:
+                yield start, kept, np.ones(len(kept), bool)
+                continue
+            with open_stream(path) as stream:
+                lines, number = self._lines(stream, start, stop - start), start
+                while text := lines.some(max(1, BLOCK_BYTES // (8 * self.x.width))):
+                    yield number, *_rows(self.x, path, number, text, newlines(text), bad)
+                    number = lines.at
+
+    def _lines(self, stream: Stream, start: int, length: int) -> LineReader:
+        return LineReader(stream, start, start + length, self.options.max_line, self._index)
 
 
 def _parser(paths: list[str], options: Options, schema: Any = None) -> Delimited:
@@ -173,19 +174,19 @@ def _line(path: str, first: int):
 
 
 def _rows(
-    parser: Delimited, path: str, first: int, lines: list[bytes], bad: Bad, wanted: np.ndarray | None = None
+    parser: Delimited, path: str, first: int, data: bytes, n: int, bad: Bad, wanted: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Parse n lines to float64 [n, width], and which of them are good; bad ones among the `wanted` go to `bad`."""
-    data = b"\n".join(lines) + b"\n"
     width = len(parser.parser.rows.features)
     if _fast(parser):
         numbers = matrix(data, width, parser.delimiter)
-        if numbers is not None and len(numbers) == len(lines):
-            return numbers, np.ones(len(lines), bool)
+        if numbers is not None and len(numbers) == n:
+            return numbers, np.ones(n, bool)
+    lines = data.split(b"\n")[:n]
     found = parser.parser.block(data, lambda i: {}) if all(line.strip() for line in lines) else None
-    if found is not None and not found[1] and len(found[0]) == len(lines) and not np.isnan(found[0].x).any():
-        return np.asarray(found[0].x, np.float64), np.ones(len(lines), bool)
-    x, good = np.zeros((len(lines), width)), np.ones(len(lines), bool)
+    if found is not None and not found[1] and len(found[0]) == n and not np.isnan(found[0].x).any():
+        return np.asarray(found[0].x, np.float64), np.ones(n, bool)
+    x, good = np.zeros((n, width)), np.ones(n, bool)
     for i, line in enumerate(lines):
         try:
             x[i] = _parse(parser, line.decode("utf-8", "replace").rstrip("\r"))
@@ -213,38 +214,3 @@ def _parse(parser: Delimited, line: str) -> list[float]:
             raise ValueError(f"{called}: {text!r}; expected a finite float32 number")
         out.append(value)
     return out
-
-
-def _blocks(
-    stream: Stream, start: int, length: int, rows: int, longest: int, index: Index | None
-) -> Iterator[list[bytes]]:
-    """Read the lines [start, start + length) of a stream, `rows` at a time, without their ends."""
-    offset, number = index.place(stream.path, start) if index is not None else (0, 0)
-    stream.skip(offset)
-    pending = b""
-    stop, kept = start + length, list[bytes]()
-    while number < stop:
-        chunk = stream.read(min(BLOCK_BYTES, longest))
-        mark = b"\xef\xbb\xbf"
-        text = (pending + chunk).removeprefix(mark) if stream.at == len(chunk) else pending + chunk
-        if chunk and number + (ends := text.count(b"\n")) < start:  # nothing of it is wanted
-            number, pending = number + ends, text[text.rfind(b"\n") + 1 :]
-            if len(pending) <= longest:
-                continue
-            text = pending
-        parts = text.split(b"\n")
-        pending = parts.pop() if chunk else b""
-        if len(pending) > longest or any(len(part) > longest for part in parts[:1]):
-            where = number + (0 if len(parts[:1]) and len(parts[0]) > longest else len(parts)) + 1
-            raise DataError(f"the line is longer than {longest} bytes (max_line)", stream.path, line=where)
-        for part in parts:
-            if start <= number < stop:
-                kept.append(part)
-                if len(kept) == rows:
-                    yield kept
-                    kept = []
-            number += 1
-        if not chunk:
-            break
-    if kept:
-        yield kept

@@ -40,6 +40,7 @@ static int stop_at_once(void *context, int64_t done, int64_t steps) {
 
 #include "core_bf16.h"
 #include "core_encoded.h"
+#include "core_decimals.h"
 #include "core_team.h"
 
 /* Trains one net; returns its weights (malloc) and their number. */
@@ -298,6 +299,7 @@ int main(void) {
     }
   compare(small, 1, HDL_SOFTMAX, HDL_SGD, HDL_F32);
   check_of_bf16();
+  decimals();
   precision = HDL_BF16;
   compare(small, 1, HDL_SOFTMAX, HDL_SGD, HDL_F32);
   for (int rule = HDL_SGD; rule <= HDL_ADAM; rule++) {

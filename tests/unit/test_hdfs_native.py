@@ -25,7 +25,7 @@ class Raw:
     """As hdfs-native's Client; `fails` has the errors that each step raises, one a call."""
 
     def __init__(self, *_):
-        self.held, self.fails, self.asked = {}, {}, []
+        self.held, self.fails, self.asked, self.complete = {}, {}, [], lambda: 0  # bytes of blocks that are complete
 
     def step(self, name):
         self.asked.append(name)
@@ -59,7 +59,7 @@ class Raw:
 
     def read(self, name):
         self.step("read")
-        return SimpleNamespace(read_range=lambda at, most: self.range(name, at, most))
+        return SimpleNamespace(read_range=lambda at, most: self.range(name, at, most), size=self.complete())
 
     def range(self, name, at, most):
         self.step("range")
@@ -260,6 +260,20 @@ def test_reading_goes_on_at_the_same_place_by_another_try_and_then_by_the_other_
     assert hadoop.other.steps == ["open"]
     assert hdfs_choice.shown()[0].startswith("libhdfs")
     assert "could not read hdfs:///data/a: DataTransferError(x)" in hdfs_choice.shown()[1]
+
+
+def test_a_file_that_is_whole_is_not_waited_for_until_hdfs_native_asks_again(hadoop, monkeypatch):
+    """Its last block was not complete when hdfs-native asked, and is some time after."""
+    pauses, sizes = threading.Event(), [0, 1, 2]
+    monkeypatch.setattr(hadoop.raw, "complete", lambda: sizes.pop(0))
+    monkeypatch.setattr(hadoop.raw, "step", lambda name: name == "close" and pauses.wait(60))
+    fs.publish("hdfs:///data/a", b"12")
+    assert hadoop.raw.held == {"/data/a": b"12"}
+    assert not sizes
+    assert hdfs_answers._busy  # it is closed still
+    pauses.set()
+    hdfs_answers.settle(30)
+    assert not hdfs_answers._busy
 
 
 @pytest.mark.parametrize("step", ["write", "close"])

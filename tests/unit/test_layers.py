@@ -51,7 +51,7 @@ LAYERS = {
     "hadoop_conf": set(),
     "libhdfs": BASE | {"kerberos", "hadoop_conf", "java_errors", "libhdfs_functions"},
     "libhdfs_functions": {"hadoop_conf"},
-    "data": BASE | {"ops", "fs", "models", "recipe"},
+    "data": BASE | {"_cpu", "ops", "fs", "models", "recipe"},  # of the core what reads numbers
     "wire": BASE | {"data", "metrics"},
     "metrics_log": BASE | {"fs", "metrics"},
     "table": BASE | {"fs", "wire", "metrics", "metrics_log"},

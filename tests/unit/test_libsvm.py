@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from hdl import data
 from hdl.errors import DataError
 from tests.unit.tables import quick, read, seeds
 
@@ -72,3 +73,33 @@ def test_some_lines_without_a_label(tmp_path):
     with pytest.raises(DataError, match=r"a.svm:3: no label, which other lines have; --no-labels passes over those"):
         read(tmp_path / "a.svm")
     assert len(read(tmp_path / "a.svm", {"labelled": False})[1]) == 4
+
+
+def blocks(path, fast):
+    """What the reader makes of a file: labels and rows, or its refusal."""
+    source = data.open_source(str(path))
+    if not fast:
+        source.fast = lambda *given: None
+    try:
+        found = [block for own in source.splits(1) for block in source.read(own)]
+    except DataError as error:
+        return str(error)
+    return [(b.x.dense().tobytes(), None if b.y is None else [*map(float, b.y)]) for b in found]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_changed_byte_is_read_as_line_by_line(tmp_path, labelled):
+    draw, path = np.random.default_rng(7), tmp_path / "a.svm"
+    lines = svm(np.round(draw.normal(size=(12, 3)), 4).tolist(), [1, -1, 2.5] * 4 if labelled else [None] * 12)
+    text = "\n".join([*lines[:5], "", "  \t", *lines[5:]]).encode() + b" \r\n"
+    path.write_bytes(text)
+    assert blocks(path, True) == blocks(path, False)
+    taken = 0
+    for _ in range(300):
+        changed = bytearray(text)
+        changed[int(draw.integers(len(lines[0]), len(text)))] = draw.choice(list(b"0123456789.:eE+- \t\r\n#x"))
+        path.write_bytes(changed)
+        fast = blocks(path, True)
+        assert fast == blocks(path, False)
+        taken += not isinstance(fast, str)
+    assert taken > 100

@@ -115,8 +115,8 @@ def test_counts_are_the_same_where_rows_are_kept(tmp_path, monkeypatch, text, si
     path.write_bytes(content)
     monkeypatch.setattr(line_count, "PIECE_BYTES", size)
     monkeypatch.setattr(parsed_lines, "BLOCK_BYTES", max(1, size // 2))
-    cut, kept = line_count.pieces([str(path)]), ParsedLines(1 << 20)
-    counts = [kept.count(piece, lambda text: matrix(text, 2, " "), 1 << 20) for piece in cut]
+    cut, kept = line_count.pieces([str(path)]), ParsedLines(2, " ", 1 << 20)
+    counts = [kept.count(piece, 1 << 20) for piece in cut]
     assert counts == [count_piece(piece) for piece in cut]
     runs = [*kept.runs(str(path), 0, lines, Index.of_counts(cut, counts))]
     assert [hi for _, hi, _ in runs[:-1]] == [lo for lo, _, _ in runs[1:]]
@@ -140,7 +140,7 @@ def test_rows_that_were_parsed_on_the_way_are_read_again_from_memory(tmp_path, m
     counts = {piece: lines for piece, lines in zip(mine, source.count_pieces(mine, room), strict=True)}
     source.take_counts(cut, [counts.get(piece) or count_piece(piece) for piece in cut])
     parsed = []
-    monkeypatch.setattr("hdl.data.pair._rows", lambda *given: parsed.append(len(given[3])) or _rows(*given))
+    monkeypatch.setattr("hdl.data.pair._rows", lambda *given: parsed.append(given[4]) or _rows(*given))
     found = read(source, 4)
     assert np.array_equal(found[0], rows)
     assert found[1].tolist() == [*range(90)]

@@ -12,6 +12,8 @@ import numpy as np
 
 from hdl.arrow import pa, pycsv
 from hdl.data.block import OVERFLOW, Block, fits_float32
+from hdl.data.guess import is_finite
+from hdl.data.number_lines import NONE, TEXT, with_text
 from hdl.data.tabular.text_rows import TextRows, Where, Wrong
 from hdl.data.text import column, not_utf8, squeeze
 
@@ -70,6 +72,8 @@ class Parser:
 
         Returns as `TextRows.block`.
         """
+        if (plain := self._plain(data, where)) is not None:
+            return plain
         even = self._even(data)
         if even is None:
             return None
@@ -88,6 +92,31 @@ class Parser:
             if not typed or fits(out[0]):
                 return out
         return None
+
+    def _plain(self, data: bytes, where: Where) -> tuple[Block, list[Wrong], np.ndarray] | None:
+        """Read lines of which all that is needed are plain numbers, and a label; None if they are not all so."""
+        if self._cells is None:
+            return None
+        cells, columns = self._cells
+        found = with_text(data if data.endswith(b"\n") else data + b"\n", self.delimiter, cells, columns)
+        if found is None:
+            return None
+        numbers, texts = found
+        return self.rows.of_numbers(numbers, texts, where)
+
+    @cached_property
+    def _cells(self) -> tuple[np.ndarray, int] | None:
+        """Where each cell of a line goes, and how many numbers that makes; None if it takes more than numbers."""
+        at = self.rows.numbers_in_order()
+        if at is None or len({*at}) < len(at) or any(map(is_finite, self.rows.missing)):
+            return None
+        cells = np.full(self.width, NONE, np.int32)
+        cells[at] = np.arange(len(at))
+        if len(self.rows.labels) == 1:
+            if cells[self.rows.labels[0]] != NONE:
+                return None
+            cells[self.rows.labels[0]] = TEXT
+        return cells, len(at)
 
     def _even(self, data: bytes) -> bytes | None:
         """Give text that Arrow splits as `split` does; None if there is none."""

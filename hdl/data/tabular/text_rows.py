@@ -10,7 +10,7 @@ import numpy as np
 
 from hdl.arrow import pa
 from hdl.data.block import OVERFLOW, Block
-from hdl.data.guess import is_number, number
+from hdl.data.guess import is_finite, is_number
 from hdl.data.labels import MISSING_LABELS
 from hdl.data.names import flag_of
 from hdl.data.tabular import cells
@@ -105,6 +105,27 @@ class TextRows:
         """Tells whether all that is needed are numbers as Python writes them, and labels."""
         beside = self.weights is not None or self.offset is not None or self.kept
         return self.numeric and not beside and all(item.dialect.plain for item in self.features)
+
+    def numbers_in_order(self) -> list[int] | None:
+        """List the columns that are read as plain numbers: features, several labels, weights and offsets; None where
+        something else is needed."""
+        beside = [i for i in (self.weights, self.offset) if i is not None]
+        if not self.numeric or self.kept or not all(item.dialect.plain for item in self.features):
+            return None
+        if (beside or len(self.labels) > 1) and not self.usual.plain:
+            return None
+        return [*(item.at for item in self.features), *(self.labels if len(self.labels) > 1 else ()), *beside]
+
+    def of_numbers(self, numbers: np.ndarray, texts: Any, where: Where) -> tuple[Block, list[Wrong], np.ndarray]:
+        """Make a block of the columns that `numbers_in_order` lists [n, columns], and the texts of the one label."""
+        parts = np.split(numbers, np.cumsum([len(self.features), len(self.labels) if texts is None else 0]), axis=1)
+        n, wrong = len(numbers), list[Wrong]()
+        y, unlabelled = np.ascontiguousarray(parts[1]) if parts[1].size else None, np.zeros(n, bool)
+        if texts is not None:
+            y, unlabelled = self._label(self.labels[0], texts, wrong)
+        beside = iter(parts[2].T)
+        weight, offset = (None if i is None else next(beside).copy() for i in (self.weights, self.offset))
+        return Block(np.ascontiguousarray(parts[0]), y, where, weight, offset), wrong, unlabelled
 
     def moved(self, at: Mapping[int, int], names: Sequence[str]) -> TextRows:
         """Give the same of a file that has columns elsewhere."""
@@ -256,4 +277,4 @@ class TextRows:
 
 def is_label(text: str) -> bool:
     """Tell whether a text is there, and is not infinity."""
-    return bool(text) and (not is_number(text) or bool(np.isfinite(number(text))))
+    return bool(text) and (not is_number(text) or is_finite(text))
