@@ -17,8 +17,8 @@ from hdl.local_files import Local, plain, unwritable, writing
 
 __all__ = [
     "Local", "copy", "exists", "glob", "hosts", "is_private", "is_remote", "isdir", "join", "list", "mkdir", "of",
-    "once", "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "size", "stamp",
-    "unwritable", "writing",
+    "once", "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "settle", "size",
+    "stamp", "unwritable", "writing",
 ]  # fmt: skip
 
 Names = list[str]  # below, `list` is a function
@@ -223,6 +223,16 @@ def publish(path: str, content: bytes | Callable[[BinaryIO], object], private: b
         of(path).publish(path, content, private=private)
     else:
         of(path).publish(path, lambda file: file.write(content), again=True, private=private)
+
+
+def settle(seconds: float = 60.0) -> None:
+    """Wait until HDFS has closed what this process has published: then its files have the times that they keep.
+
+    YARN compares them when a node fetches a file, long after who published it has gone on.
+    """
+    from hdl import hdfs_answers
+
+    hdfs_answers.settle(seconds)
 
 
 def publish_folder(path: str):

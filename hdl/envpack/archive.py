@@ -109,6 +109,7 @@ def upload(archive: Path, folder: str | None = None) -> str:
         fs.mkdir(folder, private=ours)
         with suppress(FileExistsError):  # another driver was quicker; the name is the content
             fs.publish(path, archive.read_bytes(), private=ours)
+        fs.settle()
     return path
 
 

@@ -389,3 +389,19 @@ def test_names_and_numbers():
     assert [hdfs_native._number(text) for text in ("3", "128m", "1K")] == [3, 128 << 20, 1024]
     with pytest.raises(Unable, match="no number"):
         hdfs_native._number("many")
+
+
+def test_who_hands_a_file_on_waits_until_hdfs_has_closed_it(hadoop, monkeypatch):
+    closed = []
+    monkeypatch.setattr(hdfs_native.Native, "whole", lambda *_: True)
+    slow = hadoop.raw.create
+
+    def create(name, options):
+        file = slow(name, options)
+        return SimpleNamespace(write=file.write, close=lambda: (time.sleep(0.4), closed.append(name)))
+
+    monkeypatch.setattr(hadoop.raw, "create", create)
+    fs.publish("hdfs:///data/archive", b"123")
+    assert not closed  # the file has its name, and is still open
+    fs.settle()
+    assert closed

@@ -38,7 +38,7 @@ LAYERS = {
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
     "local_files": BASE,
-    "fs": BASE | {"local_files", "hdfs", "hdfs_client"},
+    "fs": BASE | {"local_files", "hdfs", "hdfs_answers", "hdfs_client"},
     "hdfs": BASE | {"hdfs_reading", "libhdfs", "hdfs_client", "hdfs_rights"},
     "hdfs_reading": BASE | {"libhdfs", "hdfs_client", "hdfs_choice", "hdfs_rights"},
     "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native", "java_errors"},

@@ -41,5 +41,6 @@ def ready(make: bool) -> str:
             for file in (archive.with_suffix(".json"), archive):  # the archive comes last: then both are there
                 with suppress(FileExistsError):
                     fs.publish(fs.join(folder, file.name), file.read_bytes(), private=True)
+            fs.settle()
         return path
     return ""
