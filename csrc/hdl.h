@@ -57,7 +57,13 @@ typedef enum { HDL_RULE_TABLE(RULE) HDL_RULES } hdl_rule; /* rules.h; and how ma
 /* What the factors of products are rounded to; TF32 is for GPUs: here it is FLOAT32. Of the CPU's kernels those for
    BF16 are of one instruction set as well, and give the same bytes on every processor that has it. */
 typedef enum { HDL_FLOAT32 = 0, HDL_TF32 = 1, HDL_BF16 = 2 } hdl_precision;
-typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2, HDL_MIXED = 3 } hdl_input;
+typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2, HDL_MIXED = 3, HDL_NUMBERS = 4 } hdl_input;
+/* Types of numbers where they lie, and C's; the first two are numbered as above. */
+#define HDL_NUMBER_TABLE(NUMBER)                                                                                       \
+  NUMBER(F32, float) NUMBER(U8, uint8_t) NUMBER(F64, double) NUMBER(I32, int32_t) NUMBER(I64, int64_t)
+#define NUMBER(NAME, TYPE) HDL_NUMBER_##NAME,
+typedef enum { HDL_NUMBER_TABLE(NUMBER) HDL_NUMBER_TYPES } hdl_number; /* and how many */
+#undef NUMBER
 typedef enum { HDL_CLASS = 0, HDL_TARGET = 1 } hdl_output;
 
 typedef struct {
@@ -121,6 +127,14 @@ typedef struct {
                   state has one more vector, its last: w0, which stays */
 } hdl_update;
 
+/* A matrix [n, I] of numbers where they lie: its rows and columns are so many bytes apart. */
+typedef struct {
+  const void *at;
+  int32_t type; /* hdl_number */
+  int64_t n, I;
+  ptrdiff_t row, column;
+} hdl_strided;
+
 typedef struct {
   int32_t x_type;         /* hdl_input */
   int32_t y_type;         /* hdl_output */
@@ -139,6 +153,10 @@ typedef struct {
      those of c - 1. */
   int32_t numbers, categories; /* K, C >= 0 */
   const int32_t *codes;        /* [N, C] */
+  /* NUMBERS: matrices of N rows, whose columns follow each other, rounded to float32 when they are gathered. A call
+     takes them in their order, and ends with HDL_ENONFINITE where one is not finite then. CPU alone. */
+  int32_t parts;
+  const hdl_strided *part; /* [parts] */
 } hdl_data;
 
 /* Key of the random stream for dropout; step and layer are added inside. */
@@ -215,16 +233,9 @@ hdl_status hdl_encode(hdl_plan *plan, const float *weights, const hdl_data *data
 /* Philox4x32-10 (Salmon et al. 2011): out [n] = words first .. first+n of the stream keyed by (seed, a, b, c). */
 void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n, uint32_t *out);
 
-/* A matrix [n, I] of float, or where it is wide of double, whose rows and columns are so many bytes apart. */
-typedef struct {
-  const void *at;
-  int32_t wide;
-  int64_t n, I;
-  ptrdiff_t row, column;
-} hdl_strided;
-
-/* Lays a matrix in rows out [n, I], rounded to float32, unless out is NULL; tells whether all of it is finite there. */
-int32_t hdl_rows(const hdl_strided *x, float *out);
+/* Lays matrices of n rows side by side in rows out [n, I], rounded to float32, unless out is NULL; tells whether all
+ * numbers are finite there. */
+int32_t hdl_rows(const hdl_strided *part, int32_t parts, float *out);
 
 /* Joins arrays [n] along a tree in one pass over them: out [n]. The program is in postfix order: an entry of 0 or more
  * takes the input of that number, -1 joins the last two, a before b, to a + (b - a) share with the joint's next share,

@@ -76,6 +76,61 @@ cdef object _result(const hdl_result *result, _Data data):
     return Result(result.cost, result.correct, result.samples, result.steps, result.weight)
 
 
+_NUMBERS = {
+    np.dtype(np.float32): HDL_NUMBER_F32,
+    np.dtype(np.float64): HDL_NUMBER_F64,
+    np.dtype(np.uint8): HDL_NUMBER_U8,
+    np.dtype(np.bool_): HDL_NUMBER_U8,
+    np.dtype(np.int32): HDL_NUMBER_I32,
+    np.dtype(np.int64): HDL_NUMBER_I64,
+}
+NUMBERS = frozenset(_NUMBERS)  # types of numbers that the core reads where they lie
+
+
+cdef class _Strided:
+    """Matrices [n, I] and columns [n] where they lie, as C takes them: what lies as one matrix is one.
+
+    A column is apart from the one before by so many bytes, whatever lies between them.
+    """
+
+    cdef hdl_strided *part
+    cdef int32_t parts
+    cdef int64_t columns
+    cdef tuple keep
+
+    def __cinit__(self, arrays):
+        cdef hdl_strided one
+        cdef hdl_strided *last = NULL
+        cdef Py_buffer view
+        cdef ptrdiff_t apart
+        self.keep = tuple(arrays)
+        self.part = <hdl_strided *>PyMem_Malloc(max(1, len(self.keep)) * sizeof(hdl_strided))
+        if self.part == NULL:
+            raise MemoryError
+        for array in self.keep:
+            number = _NUMBERS.get(array.dtype)
+            if number is None or array.ndim not in (1, 2) or not array.flags.aligned:
+                raise SpecError(f"x is {array.dtype} of shape {array.shape}, expected aligned numbers [n, I] or [n]")
+            PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+            one.at, one.type, one.n, one.row = view.buf, number, view.shape[0], view.strides[0]
+            one.I, one.column = 1, view.itemsize
+            if view.ndim == 2:
+                one.I, one.column = view.shape[1], view.strides[1]
+            PyBuffer_Release(&view)
+            self.columns += one.I
+            if last != NULL and one.I == 1 and (one.type, one.n, one.row) == (last.type, last.n, last.row):
+                apart = <const char *>one.at - <const char *>last.at
+                if last.I == 1 or apart == last.I * last.column:
+                    last.I, last.column = last.I + 1, apart // last.I
+                    continue
+            last = &self.part[self.parts]
+            last[0] = one
+            self.parts += 1
+
+    def __dealloc__(self):
+        PyMem_Free(self.part)
+
+
 cdef class _Data:
     """Holds hdl_data with the arrays that it points into."""
 
@@ -88,7 +143,15 @@ cdef class _Data:
         self.c.indices = NULL
         self.c.numbers = self.c.categories = 0
         self.c.codes = NULL
-        if hasattr(x, "codes"):
+        self.c.parts, self.c.part = 0, NULL
+        cdef _Strided strided
+        if hasattr(x, "parts"):
+            strided = _Strided(x.parts)
+            self.keep.append(strided)
+            self.c.x_type, self.c.x = HDL_NUMBERS, NULL
+            self.c.n = strided.part[0].n if strided.parts else 0
+            self.c.parts, self.c.part = strided.parts, strided.part
+        elif hasattr(x, "codes"):
             codes = _array("codes", x.codes, np.int32, (None, None))
             numbers = _array("numbers", x.numbers, np.float32, (len(codes), None))
             if x.shape[1] != inputs:

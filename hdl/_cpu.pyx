@@ -14,6 +14,7 @@ from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, Unavailable
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
@@ -142,30 +143,26 @@ def join(arrays, program, shares, out):
     _check(status, None)
 
 
-def rows(x, out=None):
-    """Lays a matrix in rows of float32, in one pass with a look at it, and tells whether all of it is finite there.
+def rows(parts, out=None):
+    """Lays matrices side by side in rows of float32, in one pass with a look whether all of them is finite there.
 
     Parameters
     ----------
-    x : float32 or float64 [n, I]
-        In any order, its bytes in the machine's.
-    out : float32 [n, I], contiguous, optional
-        None: x is only looked at.
+    parts : sequence of ndarray [n, I] or [n]
+        Each in any order, of one of the types `NUMBERS`.
+    out : float32 [n, columns of all], contiguous, optional
+        None: they are only looked at.
     """
-    cdef hdl_strided given
-    cdef Py_buffer view
-    if x.ndim != 2 or x.dtype not in (np.float32, np.float64) or not (x.dtype.isnative and x.flags.aligned):
-        raise SpecError(f"x is {x.dtype} of shape {x.shape}, expected aligned float32 or float64 [n, I]")
-    if out is not None and _own("out", out, x.size).shape != x.shape:
-        raise SpecError(f"out has shape {out.shape}, expected {x.shape}")
+    cdef _Strided strided = _Strided(parts)
+    lengths = {len(part) for part in strided.keep}
+    if len(lengths) != 1:
+        raise SpecError(f"parts have {sorted(lengths)} rows, expected as many each")
+    if out is not None and _own("out", out, strided.columns * len(parts[0])).shape != (len(parts[0]), strided.columns):
+        raise SpecError(f"out has shape {out.shape}, expected {(len(parts[0]), strided.columns)}")
     cdef float *o = <float *>_address(out)
     cdef bint finite
-    PyObject_GetBuffer(x, &view, PyBUF_STRIDES)
-    given.at, given.wide = view.buf, x.dtype == np.float64
-    given.n, given.I, given.row, given.column = view.shape[0], view.shape[1], view.strides[0], view.strides[1]
     with nogil:
-        finite = hdl_rows(&given, o)
-    PyBuffer_Release(&view)
+        finite = hdl_rows(strided.part, strided.parts, o)
     return finite
 
 

@@ -4,7 +4,8 @@ cdef extern from "hdl.h" nogil:
     ctypedef int hdl_status
     ctypedef int hdl_isa
     int HDL_OK, HDL_EINVAL, HDL_ENOMEM, HDL_ENONFINITE, HDL_EINTERRUPT, HDL_EISA, HDL_ESYS
-    int HDL_F32, HDL_U8, HDL_CSR, HDL_MIXED, HDL_CLASS, HDL_TARGET
+    int HDL_F32, HDL_U8, HDL_CSR, HDL_MIXED, HDL_NUMBERS, HDL_CLASS, HDL_TARGET
+    int HDL_NUMBER_F32, HDL_NUMBER_U8, HDL_NUMBER_F64, HDL_NUMBER_I32, HDL_NUMBER_I64
 
     ctypedef struct hdl_net:
         int32_t layers
@@ -24,6 +25,12 @@ cdef extern from "hdl.h" nogil:
         int64_t first_step
         float weight_decay, l2_sp
 
+    ctypedef struct hdl_strided:
+        const void *at
+        int32_t type
+        int64_t n, I
+        ptrdiff_t row, column
+
     ctypedef struct hdl_data:
         int32_t x_type, y_type
         int64_t n
@@ -37,6 +44,8 @@ cdef extern from "hdl.h" nogil:
         const float *offset
         int32_t numbers, categories
         const int32_t *codes
+        int32_t parts
+        const hdl_strided *part
 
     ctypedef struct hdl_key:
         uint64_t seed
@@ -50,12 +59,6 @@ cdef extern from "hdl.h" nogil:
 
     ctypedef struct hdl_plan:
         pass
-
-    ctypedef struct hdl_strided:
-        const void *at
-        int32_t wide
-        int64_t n, I
-        ptrdiff_t row, column
 
     const char *hdl_last_error()
     hdl_isa hdl_best_isa()
@@ -77,7 +80,7 @@ cdef extern from "hdl.h" nogil:
     hdl_status hdl_forward(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, float *,
                            hdl_progress, void *, hdl_result *)
     void hdl_random_u32(uint64_t, uint32_t, uint32_t, uint32_t, uint64_t, int64_t, uint32_t *)
-    int32_t hdl_rows(const hdl_strided *, float *)
+    int32_t hdl_rows(const hdl_strided *, int32_t, float *)
     hdl_status hdl_join(int32_t, const float *const *, int32_t, const int32_t *, const float *, int64_t, float *)
     ctypedef struct hdl_lines:
         char delimiter

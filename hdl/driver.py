@@ -14,39 +14,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from hdl import common_samples, data, deciding, recipe, resume, stages, starting, step, validation_data, versions
+from hdl import common_samples, deciding, preparation, resume, stages, starting, step, versions
 from hdl import spec as specs
 from hdl import table as tables
-from hdl.data import FileSplit, Schema, Source, content, holdout, weights
 from hdl.errors import Damaged, Interrupted, SpecError, TableError
 from hdl.events import Outcome, Round, Stage, Started
 from hdl.metrics_log import MetricsLog
 from hdl.models import stack
+from hdl.preparation import Prepared
 from hdl.publisher import Publisher
 from hdl.runners.base import Job, Log, Notify, Plan, RoundRunner, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
 from hdl.table.claims import Claims
-from hdl.validation_data import ValidationData
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A job whose data has been summarised, or whose table read: the spec is filled in, the workers have a platform."""
-
-    job: Job
-    source: Source
-    spec: Spec
-    schema: Schema
-    splits: list[list[FileSplit]]
-    platform: str
-    places: tuple[str, ...] = ()  # of records that were skipped, the first ones
-    validation: ValidationData | None = None
-    start: starting.Start | None = None
 
 
 class _Next(NamedTuple):
@@ -109,7 +93,7 @@ def begun(table: str) -> Table | None:
 def _train(job: Job, runner: RoundRunner, notify: Notify) -> Outcome:
     seen = tables.epochs(job.table)  # before all else is looked at: who claims a table after it is noticed
     resumed = _check(job, runner)
-    prepared = (_resume if resumed else _begin)(job, runner, notify)
+    prepared = (preparation.from_table if resumed else preparation.from_data)(job, runner, notify)
     stages = stack.stages(prepared.spec)
     claims = Claims([stack.folder(job.table, stage) for stage in stages], seen)
     below: list[stack.Layer] = []
@@ -137,74 +121,8 @@ def _check(job: Job, runner: RoundRunner) -> bool:
     return resumable
 
 
-def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
-    """Summarises the data and fills in the spec."""
-    given = job.spec
-    if given is None:
-        raise SpecError("spec: expected one to start a training")
-    start = starting.read(job.init_from) if job.init_from else None
-    starting.check(start, given)
-    job = replace(job, options=holdout.reading(job.options, given))
-    source = data.open_source(job.data, job.options)
-    validation_data.check(given, job.data, runner.name)
-    weights.check(given, source.options)
-    if source.options.offset:  # it is added before a link: whoever has one has a loss in mind
-        given = recipe.without(given, "loss")
-    opening, splits = _cut(job, source, given.shards, runner, notify)
-    runner.open(opening, splits, notify)
-    notify(Stage("summarise"))
-    # Workers were told what the driver found out, and so know less of how.
-    summary = replace(runner.summarise(), meta=source.describe())
-    given, schema = starting.fitted(start, summary, given) if start else (given, data.fit(summary, given))
-    spec = data.resolve(given, schema)
-    data.check_targets(summary, schema, source, [split for shard in splits for split in shard])
-    weights.check(spec, source.options)
-    deciding.check(spec)
-    other = _validation(job, spec, schema, source)
-    if other is not None:
-        schema = replace(schema, reading={**(schema.reading or {}), "held": other.told(schema)})
-    return _Prepared(job, source, spec, schema, splits, runner.platform_of(spec), summary.places, other, start)
-
-
-def _cut(
-    job: Job, source: Source, shards: int, runner: RoundRunner, notify: Notify
-) -> tuple[Job, list[list[FileSplit]]]:
-    """Cuts the data into shards, and says how the runner opens them; lines that it can count itself, it counts."""
-    opening = replace(job, options=source.settled())
-    if (cut := source.uncounted()) and (counts := runner.count(opening, cut, shards, notify)) is not None:
-        source.take_counts(cut, counts)
-    splits = source.splits(shards)
-    kept = content.of(source.every_file()) if runner.keeps else ""
-    return replace(opening, marks=source.marks(), content=kept), splits
-
-
-def _validation(job: Job, spec: Spec, schema: Schema, source: Source) -> ValidationData | None:
-    """Opens the data of its own that is the validation part, where it is such."""
-    if not spec.holdout.path:
-        return None
-    return ValidationData(spec.holdout.path, job.options, source, schema, spec.shards)
-
-
-def _resume(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
-    """Reads from version 0 what `_begin` learns from the data, if data, spec and device are still the same."""
-    zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
-    spec = resume.stored_spec(zero, job.spec)
-    job = replace(job, options=holdout.reading(job.options, spec))
-    source = data.open_source(job.data, resume.options(zero.about, job.options))
-    opening, splits = _cut(job, source, spec.shards, runner, notify)
-    resume.same_data(zero.about, splits, job.data, job.options, job.table)
-    resume.same_device(zero.about, runner.device, job.table)
-    runner.open(opening, splits, notify)
-    spec = job.spec if job.spec and "stack" not in zero.about else spec
-    schema = Schema.from_parts(zero.about["schema"], zero.schema)
-    other = _validation(job, spec, schema, source)
-    if other is not None:
-        resume.same_validation(zero.about, other.splits, other.path, job.table)
-    return _Prepared(job, source, spec, schema, splits, zero.about["isa"], validation=other)
-
-
 def _train_stage(
-    prepared: _Prepared, stage: Spec, below: list[stack.Layer], table: Table, claims: Claims, runner: RoundRunner,
+    prepared: Prepared, stage: Spec, below: list[stack.Layer], table: Table, claims: Claims, runner: RoundRunner,
     notify: Notify,
 ) -> Outcome:  # fmt: skip
     """Trains a model, or one stage of a stack, from its first version or its last one to its end."""
@@ -231,7 +149,7 @@ def _train_stage(
 
 
 def _first(
-    prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Table, claims: Claims, notify: Notify
+    prepared: Prepared, plan: Plan, below: list[stack.Layer], table: Table, claims: Claims, notify: Notify
 ) -> tuple[Version, Callable[[], None]]:
     """Makes version 0 of a training, and a function that claims the table and publishes it.
 
@@ -278,7 +196,7 @@ def _first(
     return version, write
 
 
-def _continued(prepared: _Prepared, plan: Plan, table: Table, notify: Notify) -> tuple[Version, Plan]:
+def _continued(prepared: Prepared, plan: Plan, table: Table, notify: Notify) -> tuple[Version, Plan]:
     """Reads the last version of a training that is whole, and makes its plan, with what a resumed run may change."""
     (version, damaged), stage = table.last_whole(), plan.spec
     if damaged and prepared.job.strict:
@@ -290,7 +208,7 @@ def _continued(prepared: _Prepared, plan: Plan, table: Table, notify: Notify) ->
     return version, replace(plan, spec=resume.same_spec(specs.parse(version.spec), given, version.weights.round))
 
 
-def _publish_common(prepared: _Prepared, plan: Plan, table: Table) -> None:
+def _publish_common(prepared: Prepared, plan: Plan, table: Table) -> None:
     """Draws the samples on which genetic mode measures."""
     other = prepared.validation
     held = None if other is None else (other.source, other.splits)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from hdl.errors import Unavailable
@@ -16,7 +17,7 @@ from hdl.local_files import Local, plain, unwritable, writing
 
 __all__ = [
     "Local", "copy", "exists", "glob", "hosts", "is_private", "is_remote", "isdir", "join", "list", "mkdir", "of",
-    "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "size", "stamp",
+    "once", "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "size", "stamp",
     "unwritable", "writing",
 ]  # fmt: skip
 
@@ -106,6 +107,20 @@ def hosts(path: str, start: int, length: int) -> Names:
 def exists(path: str) -> bool:
     """Tell whether a path is a file or a folder."""
     return of(path).exists(path)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Ask of each path that is there but once in this context whether it is a folder, and how large: for a look at many
+    files, each by several readers, that writes nothing. A local path is asked each time.
+    """
+    from hdl.hdfs_client import said
+
+    token = said.set({})
+    try:
+        yield
+    finally:
+        said.reset(token)
 
 
 def isdir(path: str) -> bool:

@@ -7,11 +7,8 @@ configuration folder (HADOOP_CONF_DIR), ``hdfs:///…`` on its default file syst
 from __future__ import annotations
 
 import errno
-import fnmatch
 import io
-import os
 import posixpath
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -20,18 +17,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from hdl import hdfs_choice, scratch
 from hdl import hdfs_rights as rights
+from hdl import scratch
 from hdl import temporary as temporaries
 from hdl.errors import HdlError
-from hdl.hdfs_client import Client, Info, Names
+from hdl.hdfs_client import Names
+from hdl.hdfs_reading import HdfsReading, split
 from hdl.libhdfs import BUFFER, INTERNAL, named
 from hdl.scratch import PRIVATE_FILE, PRIVATE_FOLDER
 
 SAFE_MODE_SECONDS = 90.0  # the NameNode leaves it by itself after a restart
 
 
-class Hdfs:
+class Hdfs(HdfsReading):
     """Serves one or more HDFS, each reached by the address in its paths.
 
     Methods raise OSError as the builtins do, with the path in it, and DeadlineError if the NameNode does not answer.
@@ -41,80 +39,6 @@ class Hdfs:
     >>> Hdfs().list("hdfs://namenode:8020/data")     # doctest: +SKIP
     ['part-00000.csv', 'part-00001.csv']
     """
-
-    def open(self, path: str) -> BinaryIO:
-        """Open a file for reading; it can seek."""
-        info = self._info(path)
-        if info.isdir:
-            raise IsADirectoryError(errno.EISDIR, "is a folder", path)
-        with self._told(path, rights.READ):
-            return io.BufferedReader(self._client(path).open(path, info.size), BUFFER)
-
-    def list(self, path: str) -> Names:
-        """List the names in a folder, sorted."""
-        if not self._info(path).isdir:
-            raise NotADirectoryError(errno.ENOTDIR, "is not a folder", path)
-        with self._told(path, rights.LIST):
-            return sorted(self._client(path).entries(path))
-
-    def glob(self, pattern: str) -> Names:
-        """List the paths that match ``*``, ``?`` and ``[...]``, sorted; none matches a slash or a leading dot."""
-        address = urlsplit(re.sub(r"\?", "%3F", pattern))  # a query is not meant
-        root, paths = f"{address.scheme}://{address.netloc}", [""]
-        for piece in pattern[len(root) :].strip("/").split("/"):
-            if not re.search(r"[*?[]", piece):
-                paths = [f"{folder}/{piece}" for folder in paths]
-                continue
-            paths = [
-                f"{folder}/{name}"
-                for folder in paths
-                if self.isdir(root + (folder or "/"))
-                for name in self.list(root + (folder or "/"))
-                if fnmatch.fnmatchcase(name, piece) and (piece[0] == "." or name[0] != ".")
-            ]
-        return sorted(root + path for path in paths if self.exists(root + path))
-
-    def size(self, path: str) -> int:
-        """Return the length of a file in bytes."""
-        return self._info(path).size
-
-    def stamp(self, path: str) -> tuple[int, int]:
-        """Return a file's length in bytes and when it was last changed, in milliseconds of the NameNode's clock."""
-        info = self._info(path)
-        return info.size, round(1000 * info.changed)
-
-    def hosts(self, path: str, start: int, length: int) -> Names:
-        """List the hosts that hold the bytes [start, start + length) of a file, those of most blocks first."""
-        held: dict[str, int] = {}
-        blocks = self._client(path).hosts(path, start, max(length, 1))
-        if blocks is None:
-            if self._info(path).isdir:
-                raise IsADirectoryError(errno.EISDIR, "is a folder", path)
-            self.open(path).close()  # for the error of a file that may not be read
-            raise OSError(errno.EIO, "HDFS does not say where the file's blocks are", path)
-        for block in blocks:
-            for host in block:
-                held[host] = held.get(host, 0) + 1
-        return sorted(held, key=lambda host: (-held[host], host))
-
-    def exists(self, path: str) -> bool:
-        """Tell whether a path is a file or a folder; raises OSError where access is denied."""
-        try:
-            self._info(path)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # a name that HDFS cannot have, such as a pair of paths
-                raise
-            return False
-        return True
-
-    def isdir(self, path: str) -> bool:
-        """Tell whether a path is a folder; raises OSError where access is denied."""
-        try:
-            return self._info(path).isdir
-        except FileNotFoundError:
-            return False
 
     def mkdir(self, path: str, private: bool = False) -> None:
         """Make a folder and those above it, where they are missing; private ones are closed before they hold anything.
@@ -134,18 +58,6 @@ class Hdfs:
             _patiently(self._client(each).chmod, each, PRIVATE_FOLDER)
         if private and not missing:
             self._close(path)
-
-    def open_to_all(self, path: str) -> bool:
-        """Tell whether every user may read a file: it lets others read, and the folders above let others enter."""
-        closed = not self._info(path).mode & 0o004
-        while not closed and urlsplit(path).path.strip("/"):
-            path = _split(path.rstrip("/"))[0]
-            closed = not self._info(path if urlsplit(path).path else f"{path}/").mode & 0o001
-        return not closed
-
-    def is_private(self, path: str) -> bool:
-        """Tell whether the rights of a file or folder let none but its owner do anything."""
-        return not self._info(path).mode & 0o077
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
@@ -227,7 +139,7 @@ class Hdfs:
 
     def _sweep(self, own: str) -> None:
         """Remove what dead writers of ours left beside `own`, a temporary file or folder that we have just made."""
-        folder, name = _split(own)
+        folder, name = split(own)
         if not temporaries.first(folder):
             return
 
@@ -240,7 +152,7 @@ class Hdfs:
             temporaries.sweep(folder, names, look, lambda found: self.remove(f"{folder}/{found.name}"), look(name))
 
     def _write(self, path: str, write: Callable[[BinaryIO], object], private: bool = False) -> None:
-        folder = _split(path)[0] + "/"
+        folder = split(path)[0] + "/"
         if not self.isdir(folder):  # HDFS would make the folder; a misspelt path is better refused, as locally
             above = self._file_above(path)
             raise FileNotFoundError(errno.ENOENT, f"no such folder{f': {above} is a file' if above else ''}", folder)
@@ -274,14 +186,6 @@ class Hdfs:
             raise FileExistsError(errno.EEXIST, "exists already", path)
 
     @contextmanager
-    def _told(self, path: str, wanted: str) -> Iterator[None]:
-        """Say of an access that HDFS denies which folder's rights are missing, and who we are."""
-        try:
-            yield
-        except PermissionError:
-            raise rights.denied(self._client(path), path, wanted) from None
-
-    @contextmanager
     def _named(self, temporary: str, path: str) -> Iterator[None]:
         """Name a path in errors of its temporary name, and of what lies below that."""
         try:
@@ -309,36 +213,8 @@ class Hdfs:
         path = path.rstrip("/")
         while urlsplit(path).path and not self.exists(path):
             missing.insert(0, path)
-            path = _split(path)[0]
+            path = split(path)[0]
         return missing
-
-    def _client(self, path: str) -> Client:
-        """Choose the client that serves a path."""
-        return hdfs_choice.client(path)
-
-    def _info(self, path: str) -> Info:
-        """Ask for kind, size and so on of a path.
-
-        Raises
-        ------
-        FileNotFoundError
-            The path does not exist, or lies below a file, where HDFS tells ordinary users "permission denied".
-        """
-        try:
-            return self._client(path).info(path)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.ENOTDIR):
-                raise
-            if not (file := self._file_above(path)):
-                raise rights.denied(self._client(path), path, rights.ENTER) from None
-            raise FileNotFoundError(errno.ENOENT, f"{os.strerror(errno.ENOENT)}: {file} is a file", path) from None
-
-    def _file_above(self, path: str) -> str | None:
-        """Find a file among the folders above a path; None if there is none, or if it may not be seen."""
-        for folder in reversed(rights.folders(path)):
-            with suppress(OSError):  # it lies below the file itself, where access is denied
-                return None if self._client(folder).info(folder).isdir else folder
-        return None
 
 
 def _patiently(step: Callable[..., Any], *arguments: Any) -> Any:
@@ -355,11 +231,5 @@ def _patiently(step: Callable[..., Any], *arguments: Any) -> Any:
 
 def _temporary(path: str) -> str:
     """Make a hidden, unique name beside `path`, which says whose it is: see `hdl.temporary`."""
-    folder, name = _split(path)
+    folder, name = split(path)
     return f"{folder}/{temporaries.name(name)}"
-
-
-def _split(path: str) -> tuple[str, str]:
-    """Split a path into folder and name; `posixpath.split` would strip the slashes of hdfs:/// too."""
-    folder, _, name = path.rpartition("/")
-    return folder, name

@@ -8,8 +8,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any
 
 from hdl.errors import DeadlineError
@@ -36,15 +37,63 @@ PASSING = ("org.apache.hadoop.ipc.RetriableException", "org.apache.hadoop.ipc.St
 CLIENTS = ("SecretManager$InvalidToken", "UnknownCryptoProtocolVersionException")
 
 
-_asking: list[threading.Thread] = []  # that have not come back
+class _Asker:
+    """Asks in a thread of its own, one question after another."""
+
+    def __init__(self) -> None:
+        self._questions: SimpleQueue[tuple[Future[Any], Callable, Sequence[Any]]] = SimpleQueue()
+        self.done = threading.Event()  # it has come back
+        threading.Thread(target=self._run, daemon=True, name="hdfs-native").start()
+
+    def ask(self, step: Callable, arguments: Sequence[Any]) -> Future[Any]:
+        answer: Future[Any] = Future()
+        self.done.clear()
+        self._questions.put((answer, step, arguments))
+        return answer
+
+    def _run(self) -> None:
+        while True:
+            answer, step, arguments = self._questions.get()
+            try:
+                result, failure = step(*arguments), None
+            except BaseException as error:  # a panic of Rust is no Exception
+                result = None
+                failure = error if isinstance(error, Exception) else Unable(f"hdfs-native panicked: {error}")
+            _busy.discard(self)
+            self.done.set()
+            _idle.append(self)  # before the answer, so that who asks next finds it
+            if failure is not None:
+                answer.set_exception(failure)
+            else:
+                answer.set_result(result)
+            del answer, step, arguments, result, failure  # they would live until the next question
+
+
+_busy: set[_Asker] = set()
+_idle: list[_Asker] = []
 
 
 @atexit.register
 def settle(seconds: float = EXIT_SECONDS) -> None:
-    """Wait for the threads in hdfs-native: one that comes back while Python ends would abort the process."""
+    """Wait for the threads in hdfs-native: one that comes back while Python ends would abort the process, and one that
+    closes a file would leave it to the NameNode, which takes a while to see that nobody will.
+    """
     deadline = time.monotonic() + seconds
-    for thread in [*_asking]:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    for asker in [*_busy]:
+        asker.done.wait(max(0.0, deadline - time.monotonic()))
+
+
+def begin(step: Callable, *arguments: Any) -> Future[Any]:
+    """Call into hdfs-native in a thread; returns what will hold the answer, or the error.
+
+    A thread that has come back is asked again: to start one for each question is most of the way of a short answer.
+    """
+    try:
+        asker = _idle.pop()
+    except IndexError:
+        asker = _Asker()
+    _busy.add(asker)
+    return asker.ask(step, arguments)
 
 
 def within(seconds: float, step: Callable, *arguments: Any) -> Any:
@@ -55,19 +104,7 @@ def within(seconds: float, step: Callable, *arguments: Any) -> Any:
     Unable
         It did not return in time (its thread may go on), or panicked.
     """
-    done: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(step(*arguments))
-        except BaseException as error:  # a panic of Rust is no Exception
-            done.set_exception(error if isinstance(error, Exception) else Unable(f"hdfs-native panicked: {error}"))
-        finally:
-            _asking.remove(thread)
-
-    thread = threading.Thread(target=run, daemon=True, name="hdfs-native")
-    _asking.append(thread)
-    thread.start()
+    done = begin(step, *arguments)
     try:
         return done.result(seconds)
     except TimeoutError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextvars import ContextVar
 from typing import NamedTuple, Protocol
 
 Names = list[str]
@@ -35,6 +36,10 @@ class Info(NamedTuple):
     owner: str = ""
     group: str = ""
     changed: float = 0.0
+
+
+# What a NameNode has said of paths, for as long as `hdl.fs.once` lasts.
+said: ContextVar[dict[str, Info] | None] = ContextVar("said", default=None)
 
 
 class Client(Protocol):

@@ -100,6 +100,13 @@ class Native:
         """Open a file; returns hdfs-native's own object."""
         return self._call(path, self._raw.read, _name(path))
 
+    def whole(self, path: str, size: int) -> bool:
+        """Tell whether all blocks of a file that is still open are complete, and hold so many bytes together."""
+        try:
+            return self._raw.read(_name(path)).size == size > 0
+        except Exception:  # it is asked again, or closed meanwhile
+            return False
+
     def create(self, path: str) -> io.RawIOBase:
         name = _name(path)
         # Where the answer of a NameNode was lost, the file is there at the second try.

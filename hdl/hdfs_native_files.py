@@ -6,9 +6,11 @@ import errno
 import io
 import os
 from collections.abc import Callable
+from concurrent.futures import wait
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
-from hdl.hdfs_answers import first_line, understood, within
+from hdl.hdfs_answers import begin, first_line, understood, within
 from hdl.hdfs_client import Unable
 from hdl.libhdfs import INTERNAL
 
@@ -19,6 +21,7 @@ READ_SECONDS = 30.0  # for a piece of a file: then Hadoop's client goes on, whic
 WRITE_SECONDS = 120.0  # for a piece of a file to be on its DataNodes
 PIECE = 8 << 20  # bytes that are read at once of a file that is read to its end
 HELD = 16 << 20  # bytes of a new file that are kept until it is whole
+PAUSES = 0.005, 0.01, 0.02, 0.05  # s, after which it is asked whether a file that is being closed is whole
 
 
 class Reading(io.RawIOBase):
@@ -106,6 +109,7 @@ class Writing(io.RawIOBase):
     def __init__(self, client: Native, path: str, file: Any):
         self.name, self._client, self._file, self._failed = path, client, file, False
         self._held: bytearray | None = bytearray()
+        self._size = 0
         self._other: io.RawIOBase | None = None
 
     def writable(self) -> bool:
@@ -119,6 +123,7 @@ class Writing(io.RawIOBase):
             self._held += content
             if len(self._held) > HELD:
                 self._held = None
+        self._size += len(content)
         self._step(self._file.write, content)
         return len(content)
 
@@ -126,9 +131,22 @@ class Writing(io.RawIOBase):
         if not self.closed:
             super().close()
             if not self._failed and not self._other:
-                self._step(self._file.close)
+                self._step(self._finish)
             if self._other:
                 self._other.close()
+
+    def _finish(self) -> None:
+        """Close the file, and return as soon as it is whole: every byte is on its DataNodes, and the NameNode knows.
+
+        Where a DataNode tells the NameNode of the last block after hdfs-native has, as is usual on a busy cluster,
+        hdfs-native asks again after 500 ms: that goes on in its thread.
+        """
+        closing = begin(self._file.close)
+        for pause in chain(PAUSES, repeat(PAUSES[-1])):
+            if wait([closing], pause).done:
+                return closing.result()
+            if self._client.whole(self.name, self._size):
+                return None
 
     def _step(self, step: Callable, *arguments: Any) -> None:
         try:

@@ -63,9 +63,9 @@ static bool agree(const micro_table *blocks, const micro_table *rows, int vw) {
         int T = way & 1, lda = T ? HDL_MICRO_ROWS : CHECKED, ld = pv * vw;
         fill(x, FLOATS, &state), fill(p, FLOATS, &state);
         for (int i = 0; i < 2; i++) memcpy(c[i], init, sizeof init);
-        blocks->of[T][pv - 1][mr - 1](false, 1, CHECKED, x, lda, p, ld, bias, 0, c[0], ld, update);
+        blocks->of[T][pv - 1][mr - 1](NULL, 1, CHECKED, x, lda, p, ld, bias, 0, c[0], ld, update);
         for (int r = 0; r < mr; r++)
-          rows->of[T][pv - 1][0](false, 1, CHECKED, x + (T ? r : r * lda), lda, p, ld, bias, 0, c[1] + r * ld, ld,
+          rows->of[T][pv - 1][0](NULL, 1, CHECKED, x + (T ? r : r * lda), lda, p, ld, bias, 0, c[1] + r * ld, ld,
                                  update);
         if (memcmp(c[0], c[1], sizeof c[0])) return false;
       }

@@ -93,11 +93,52 @@ static hdl_status check_mixed(hdl_plan *plan, const hdl_data *data, const int64_
   return plan->reconstructs ? HDL_OK : make_room(plan, C);
 }
 
+/* NUMBERS: matrices of N rows, of as many columns as there are inputs, in their order. */
+static hdl_status check_numbers(const hdl_plan *plan, const hdl_data *data, const int64_t *order) {
+  int64_t I = 0;
+  if (order) return hdl_fail(HDL_EINVAL, "numbers where they lie are taken in their order");
+  for (int k = 0; k < data->parts; k++) {
+    const hdl_strided *part = &data->part[k];
+    if (part->type < 0 || part->type >= HDL_NUMBER_TYPES) return hdl_fail(HDL_EINVAL, "unknown number %d", part->type);
+    if (part->n != data->n || part->I < 1 || (!part->at && data->n))
+      return hdl_fail(HDL_EINVAL, "part %d is [%lld, %lld], expected %lld rows", k, (long long)part->n,
+                      (long long)part->I, (long long)data->n);
+    I += part->I;
+  }
+  if (I == plan->widths[0]) return HDL_OK;
+  return hdl_fail(HDL_EINVAL, "x has %lld columns, expected %d", (long long)I, plan->widths[0]);
+}
+
+/* Reads a number where it lies. */
+static double number_at(const hdl_strided *x, int64_t r, int64_t c) {
+  const char *at = (const char *)x->at + r * x->row + c * x->column;
+  switch (x->type) {
+#define READ(NAME, TYPE)                                                                                               \
+  case HDL_NUMBER_##NAME:                                                                                              \
+    return (double)*(const TYPE *)at;
+    HDL_NUMBER_TABLE(READ)
+#undef READ
+  }
+  return 0;
+}
+
+hdl_status hdl_fail_number(const hdl_data *data, int64_t count) {
+  for (int64_t r = 0; r < count; r++)
+    for (int64_t k = 0, first = 0; k < data->parts; first += data->part[k++].I)
+      for (int64_t c = 0; c < data->part[k].I; c++) {
+        double x = number_at(&data->part[k], r, c);
+        if (!isfinite((float)x))
+          return hdl_fail(HDL_ENONFINITE, "x[%lld, %lld] is %g, expected a finite number of float32", (long long)r,
+                          (long long)(first + c), x);
+      }
+  return HDL_ENONFINITE;
+}
+
 /* Everything about the data that a call relies on. */
 hdl_status hdl_check(hdl_plan *plan, const hdl_data *data, const int64_t *order, int64_t count, bool labelled) {
   if (!plan || !data) return hdl_fail(HDL_EINVAL, "no plan or no data");
   if (hdl_pool_foreign(plan->pool)) return hdl_fail(HDL_ESYS, "a plan belongs to the process that made it");
-  if (data->x_type < HDL_F32 || data->x_type > HDL_MIXED)
+  if (data->x_type < HDL_F32 || data->x_type > HDL_NUMBERS)
     return hdl_fail(HDL_EINVAL, "unknown x_type %d", data->x_type);
   if (data->y_type < HDL_CLASS || data->y_type > HDL_TARGET)
     return hdl_fail(HDL_EINVAL, "unknown y_type %d", data->y_type);
@@ -112,5 +153,6 @@ hdl_status hdl_check(hdl_plan *plan, const hdl_data *data, const int64_t *order,
   hdl_status status = check_rows(plan, data, order, count);
   if (!status && data->x_type == HDL_CSR) status = check_sparse(plan, data, order, count);
   if (!status && data->x_type == HDL_MIXED) status = check_mixed(plan, data, order, count);
+  if (!status && data->x_type == HDL_NUMBERS) status = check_numbers(plan, data, order);
   return status;
 }

@@ -160,7 +160,7 @@ typedef struct {
   void (*squared_norms)(hdl_plan *plan, int thread);
   void (*gibbs)(hdl_plan *plan, const hdl_context *ctx, int thread);
   void (*contrastive_divergence)(hdl_plan *plan, const hdl_context *ctx, int thread);
-  bool (*rows)(const hdl_strided *x, float *out);
+  bool (*rows)(const hdl_strided *parts, int count, float *out);
   float (*peak)(int64_t n);
   const micro_table *pairs; /* by plain multiply-adds */
 } hdl_kernels;
@@ -264,6 +264,9 @@ void hdl_rbm_unpack(const hdl_plan *plan, float *flat, hdl_vector which);
 
 /* check.c: refuses data that the plan cannot take; makes room for CSR rows too */
 hdl_status hdl_check(hdl_plan *plan, const hdl_data *data, const int64_t *order, int64_t count, bool labelled);
+
+/* Names the first number of so many samples that is not finite, in place of the error that there is. */
+hdl_status hdl_fail_number(const hdl_data *data, int64_t count);
 
 hdl_status hdl_fail(hdl_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -50,4 +50,6 @@ void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t 
   }
 }
 
-int32_t hdl_rows(const hdl_strided *x, float *out) { return hdl_isa_kernels(hdl_best_isa())->rows(x, out); }
+int32_t hdl_rows(const hdl_strided *part, int32_t parts, float *out) {
+  return hdl_isa_kernels(hdl_best_isa())->rows(part, parts, out);
+}

@@ -232,7 +232,10 @@ hdl_status hdl_run(hdl_call *call) {
     if (chosen) hdl_team_did(team, call->result.samples - before, hdl_now() - start);
     call->done = call->until;
   }
-  if (atomic_load(&plan->nonfinite)) return hdl_fail(HDL_ENONFINITE, "the cost became NaN or infinite");
+  if (atomic_load(&plan->nonfinite)) {
+    hdl_status status = hdl_fail(HDL_ENONFINITE, "the cost became NaN or infinite");
+    return call->data->x_type == HDL_NUMBERS ? hdl_fail_number(call->data, call->count) : status;
+  }
   if (call->status == HDL_EINTERRUPT) return hdl_fail(HDL_EINTERRUPT, "stopped by the caller");
   return call->status;
 }

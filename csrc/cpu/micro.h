@@ -14,8 +14,15 @@ typedef struct {
   float decay, eta;
 } fused_sgd;
 
-/* Multiplies so many blocks, one below the other; ahead: the next one has to come from beyond L1. */
-typedef void (*micro_kernel)(bool ahead, int groups, int K, const float *a, ptrdiff_t lda, const float *p,
+/* What is multiplied next, that it may be in L2 by then: its lines are asked for one at a time, one every `step` k. */
+typedef struct {
+  const char *at, *end;
+  int step;
+} micro_next;
+
+/* Multiplies so many blocks, one below the other. next: NULL where all is near; else blocks, too, have to come from
+ * beyond L1. */
+typedef void (*micro_kernel)(micro_next *next, int groups, int K, const float *a, ptrdiff_t lda, const float *p,
                              ptrdiff_t ldp, const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc,
                              const fused_sgd *sgd);
 typedef struct {

@@ -6,8 +6,10 @@
 
 /* Puts memory, scales and weights in place. */
 static hdl_status load(hdl_plan *plan, const hdl_data *data, const float *weights, int states) {
-  bool filled = plan->reconstructs && data->x_type >= HDL_CSR, mixed = data->x_type == HDL_MIXED && !filled;
-  hdl_status status = hdl_layout(plan, filled ? HDL_F32 : data->x_type, mixed ? data->numbers : 0, states);
+  bool entries = data->x_type == HDL_CSR || data->x_type == HDL_MIXED, filled = entries && plan->reconstructs;
+  bool mixed = data->x_type == HDL_MIXED && !filled;
+  int type = filled || data->x_type == HDL_NUMBERS ? HDL_F32 : data->x_type;
+  hdl_status status = hdl_layout(plan, type, mixed ? data->numbers : 0, states);
   if (status) return status;
   if (mixed) plan->categories = data->categories;
   hdl_pack(plan, weights, HDL_WEIGHTS);

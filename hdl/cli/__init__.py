@@ -133,6 +133,8 @@ def main(args: Sequence[str] | None = None) -> None:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):  # whoever read it is gone
                 stream.flush()
+        if answers := sys.modules.get("hdl.hdfs_answers"):
+            answers.settle()
         os._exit(status)
     sys.exit(status)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -197,6 +198,11 @@ class Source(ABC):
         """Counts some of the pieces that `uncounted` gave; up to `room` bytes of what is parsed on the way are kept for
         the next reading, until `forget`."""
         raise NotImplementedError(f"{self.format} samples need no counting")
+
+    def in_turn(self) -> AbstractContextManager[None]:
+        """Reads splits one after the other in this context: a packed file that goes on in the next one is not unpacked
+        from its beginning again."""
+        return nullcontext()
 
     def forget(self) -> None:
         """Forgets what `count_pieces` kept."""

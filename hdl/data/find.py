@@ -61,6 +61,11 @@ def open_source(
 
 def _open(path: str, options: Options, schema: Any, labels: bool) -> Source:
     """Open a dataset anew."""
+    with fs.once():
+        return _found(path, options, schema, labels)
+
+
+def _found(path: str, options: Options, schema: Any, labels: bool) -> Source:
     chosen = _choose(path, options, labels and options.labelled)
     if schema is None and chosen.format == "csv" and not options.max_bad_records:
         check_shapes(chosen.tables, path)

@@ -23,7 +23,7 @@ from hdl.data.block import Bad, Block
 from hdl.data.columns import pick
 from hdl.data.options import Options
 from hdl.data.streams import BLOCK_BYTES as _STEP
-from hdl.data.streams import Stream, compression, open_stream
+from hdl.data.streams import Stream, compression
 from hdl.errors import DataError
 
 
@@ -82,7 +82,6 @@ class Array:
         # Columns are read across, of which little would be in one encrypted segment: such a copy stays in memory.
         in_memory = scratch.encrypting()
         with _opened(self) as stream, io.BytesIO() if in_memory else scratch.file("hdl-fortran-") as copy:
-            stream.skip(self.offset)
             while data := stream.read(_STEP):
                 copy.write(data)
             if copy.tell() != self.shape[0] * self.record:
@@ -93,10 +92,12 @@ class Array:
                 return np.frombuffer(copy.getbuffer(), self.dtype).reshape(self.shape, order="F").copy("K")
             return np.memmap(copy, self.dtype, "r", 0, self.shape, "F")
 
-    def read(self, start: int, length: int, rows: int) -> Iterator[np.ndarray]:
-        """Records [start, start + length), up to `rows` at a time, each [n, ...] on its own."""
-        with _opened(self) as stream:
-            stream.skip(self.offset + start * self.record)
+    def read(self, start: int, length: int, rows: int, left: Left | None = None) -> Iterator[np.ndarray]:
+        """Records [start, start + length), up to `rows` at a time, each [n, ...] on its own.
+
+        `left` has the packed arrays of which an earlier reading ended before, and gets this one.
+        """
+        with _opened(self, start, left) as stream:
             for lo in range(start, start + length, rows):
                 count = min(rows, start + length - lo)
                 data = stream.read(count * self.record)
@@ -110,6 +111,8 @@ class Array:
 
 class _Member:
     """A zip member, with the part of `Stream` that is needed here."""
+
+    kind = "zip"
 
     def __init__(self, path: str, member: str):
         self.path, self.member, self.at = path, member, 0
@@ -130,18 +133,31 @@ class _Member:
         while count > 0 and (got := len(self.read(min(count, _STEP)))):
             count -= got
 
+    def close(self) -> None:
+        self.file.close()
+
+
+Left = dict[Array, Stream | _Member]
+
 
 @contextmanager
-def _opened(array: Array) -> Iterator[Stream | _Member]:
-    if array.member is None:
-        with open_stream(array.path) as stream:
-            yield stream
-    else:
-        member = _Member(array.path, array.member)
-        try:
-            yield member
-        finally:
-            member.file.close()
+def _opened(array: Array, start: int = 0, left: Left | None = None) -> Iterator[Stream | _Member]:
+    """Open an array at one of its records: what is packed goes on from where an earlier reading has left it."""
+    at = array.offset + start * array.record
+    stream = left.pop(array, None) if left else None
+    if stream is not None and stream.at > at:
+        stream.close()
+        stream = None
+    if stream is None:
+        stream = _Member(array.path, array.member) if array.member is not None else Stream(array.path)
+    try:
+        stream.skip(at - stream.at)
+        yield stream
+    except BaseException:
+        stream.close()
+        raise
+    if left is None or stream.kind is None or left.setdefault(array, stream) is not stream:
+        stream.close()
 
 
 class Records(Source):
@@ -169,6 +185,7 @@ class Records(Source):
         super().__init__([x.path for x, _ in pairs], options)
         self.labelled = options.labelled and labels
         self._mapped: dict[Array, np.ndarray] = {}
+        self._left: Left | None = None
         self.format, self.pairs = format, dict(zip(self.paths, pairs, strict=True))
         x, y = pairs[0]
         for other, own in pairs:
@@ -205,6 +222,16 @@ class Records(Source):
             kind = y.dtype.kind if y is not None else x.dtype.kind
             self.reading["label_type"] = {"S": "text", "U": "text", "b": "boolean"}.get(kind, "number")
 
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        self._left = {}
+        try:
+            yield
+        finally:
+            left, self._left = self._left, None
+            for stream in left.values():
+                stream.close()
+
     def every_file(self) -> list[str]:
         return [*self.paths, *(y.path for _, y in self.pairs.values() if y is not None)]
 
@@ -234,10 +261,12 @@ class Records(Source):
                 y_raw[~good] = b""
             numbers = np.arange(lo - start, lo - start + len(flat))
             yield Block(plain_x(flat), plain_y(y_raw), where, rows=numbers).keep(good)
+        if labels is not None:
+            next(labels, None)  # it has ended too
 
     def _rows(self, array: Array, start: int, length: int, rows: int) -> Iterator[np.ndarray]:
         if not array.fortran:
-            yield from array.read(start, length, rows)
+            yield from array.read(start, length, rows, self._left)
             return
         if array not in self._mapped:
             self._mapped[array] = array.mapped()

@@ -43,11 +43,18 @@ def compression(path: str) -> str | None:
     DataError
         The name promises a compression that the bytes do not start as.
     """
+    with _opened(path) as file:
+        return _compression(path, file.read(10))
+
+
+def _opened(path: str) -> BinaryIO:
     try:
-        with fs.open(path) as file:
-            head = file.read(10)
+        return fs.open(path)
     except FileNotFoundError:
         raise DataError("there is no such file", path) from None
+
+
+def _compression(path: str, head: bytes) -> str | None:
     stored = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
     promised = next((name for suffix, name in _SUFFIX.items() if path.endswith(suffix)), None)
     if promised == "deflate" and head[:1] == b"\x78" and int.from_bytes(head[:2]) % 31 == 0:
@@ -74,8 +81,13 @@ class Stream:
 
     def __init__(self, path: str):
         self.path, self.at = path, 0
-        self.kind = compression(path)
-        self.raw: BinaryIO = fs.open(path)
+        self.raw: BinaryIO = _opened(path)
+        try:
+            self.kind = _compression(path, self.raw.read(10))
+            self.raw.seek(0)
+        except BaseException:
+            self.raw.close()
+            raise
         self.file: Any = self.raw
         if self.kind == "gzip":
             self.file = gzip.GzipFile(fileobj=self.raw)

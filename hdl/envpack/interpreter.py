@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from hdl import scratch
 from hdl.envpack import elf
 from hdl.errors import Unavailable
 
@@ -39,6 +43,7 @@ LEFT_OUT = (
     *("_dbm.*", "_gdbm.*", "_sqlite3.*", "nis.*", "ossaudiodev.*", "_crypt.*", "_test*", "_ctypes_test.*", "xx*"),
     *("_xxtestfuzz*", "lib.*-linux-*"),
 )
+_LEFT_OUT = re.compile("|".join(map(fnmatch.translate, LEFT_OUT)))
 KINDS = ".py", ".so"
 
 
@@ -89,7 +94,7 @@ class Interpreter:
 
 
 def _wanted(name: str) -> bool:
-    return not any(fnmatch.fnmatchcase(name, pattern) for pattern in LEFT_OUT)
+    return not _LEFT_OUT.match(name)
 
 
 def here() -> Path:
@@ -137,13 +142,26 @@ def find(python: Path | None = None) -> Interpreter:
     return Interpreter(executable, fields["version"], folders, fields["below"], fields["flags"])
 
 
-def _ask(python: Path) -> dict:
+def _ask(python: Path) -> dict[str, Any]:
+    """Ask a Python what it is; the answer is kept as long as the program is the same, as it takes 50 ms."""
+    kept: Path | None = None
+    with suppress(OSError, ValueError):
+        status = python.stat()
+        state = json.dumps([str(python), os.path.realpath(python), status.st_size, status.st_mtime_ns, ASK])
+        kept = scratch.cache("python") / hashlib.sha256(state.encode()).hexdigest()
+        return json.loads(kept.read_text())
     try:
         done = subprocess.run([python, "-I", "-c", ASK], capture_output=True, text=True, timeout=SECONDS, check=False)
-        return json.loads(done.stdout)
+        fields = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         why = done.stderr.strip()[-300:] if isinstance(error, ValueError) else getattr(error, "strerror", None) or error
         raise _refused(python, f"it does not run: {why}") from None
+    with suppress(OSError):
+        if kept is not None:
+            unfinished = kept.with_suffix(f".{os.getpid()}")
+            unfinished.write_text(done.stdout)
+            unfinished.replace(kept)
+    return fields
 
 
 def _refused(python: Path, problem: str) -> Unavailable:

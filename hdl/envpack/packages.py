@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib.metadata
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ LEFT_OUT = (
     *("pyarrow/libarrow_python*.so", "pyarrow/libarrow_python*.so.*.*"),  # the same again under other names
     *("numpy/f2py/*", "numpy/distutils/*", "PIL/_avif.*", "pillow.libs/libavif*"),
 )
+_LEFT_OUT = re.compile("|".join(map(fnmatch.translate, LEFT_OUT)))
 
 
 def distributions() -> list[importlib.metadata.Distribution]:
@@ -67,11 +69,7 @@ def contents() -> dict[str, Path]:
     for distribution in distributions():
         for entry in distribution.files or ():
             files[str(entry)] = Path(str(distribution.locate_file(entry)))
-    kept = {
-        name: path
-        for name, path in files.items()
-        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in LEFT_OUT) and path.is_file()
-    }
+    kept = {name: path for name, path in files.items() if not _LEFT_OUT.match(name) and path.is_file()}
     return dict(sorted(kept.items()))
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hdl import data
 from hdl.estimators.rounding import Rounded
+from hdl.ops.rows import Numbers
 
 
 def local(X: Any, name: str = "X") -> Any:
@@ -40,8 +41,10 @@ def float_type(x: Any) -> type[np.floating]:
     if isinstance(x, Rounded):
         return x.kind
     values = x.data if isinstance(x, data.Csr) else x
+    if isinstance(values, Numbers):  # of several types: scikit-learn has float64 for what is not float32 with bytes
+        return np.float32 if {np.dtype(np.float32), np.dtype(np.uint8)} >= values.kinds else np.float64
     kind = values.dtype if isinstance(values, np.ndarray) else np.dtype(np.float64)  # cells of a table are float64
-    return np.float64 if kind == np.float64 else np.float32
+    return np.float32 if kind in (np.float32, np.uint8) else np.float64
 
 
 def typed(out: NDArray, kind: type[np.floating], simplex: bool = False) -> NDArray[np.floating]:

@@ -267,7 +267,15 @@ class Perceptron(Fitted):
             warnings.warn(f"columns that are left out: {listed}", UserWarning, stacklevel=5)
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
-        """Compute the net's answers to X [N, O], in the targets' unit."""
+        """Compute the net's answers to X [N, O], in the targets' unit and in X's float type."""
+        out, kind = self._answers_of_net(X)
+        simplex = self.out_activation_ == "softmax"
+        if simplex and tables.is_table(X):
+            kind = np.float32  # as of the same rows in a file
+        return typed(self._schema.in_units(out), kind, simplex)
+
+    def _answers_of_net(self, X: ArrayLike) -> tuple[NDArray[np.float32], type[np.floating]]:
+        """Compute the net's answers to X [N, O] as the core gives them, and tell X's float type."""
         check_is_fitted(self)
 
         def answerer(make: Make) -> Answer:
@@ -275,15 +283,12 @@ class Perceptron(Fitted):
             return lambda samples: core.forward(w, samples)[0]
 
         out, kind = self._answers(X, answerer)
-        simplex = self.out_activation_ == "softmax"
-        if simplex and tables.is_table(X):
-            kind = np.float32  # as of the same rows in a file
-        wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
-        if len(wrong):
+        if not np.isfinite(out).all():
+            wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))[0]
             raise ValueError(
-                f"the network's answer to sample {wrong[0]} of X is not finite: X is far from what was fitted"
+                f"the network's answer to sample {wrong} of X is not finite: X is far from what was fitted"
             )
-        return typed(self._schema.in_units(out), kind, simplex)
+        return out, kind
 
     def _weights_of(self, sample_weight: Any, samples: int) -> NDArray[np.float64] | None:
         """Return validated weights of samples [N], or None."""

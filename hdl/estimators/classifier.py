@@ -207,10 +207,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
         In X's float type, but a softmax's of a DataFrame in float32: those of `hdl predict` to the same rows.
         """
-        out = self._outputs(X)
-        if self._schema.encoding != "binary":
-            return out
-        return np.hstack([1 - out, out])[:, : len(self.classes_)]
+        return self._of_classes(self._outputs(X))
+
+    def _of_classes(self, out: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Give each class its column: one output tells two apart."""
+        return np.hstack([1 - out, out])[:, : len(self.classes_)] if self._schema.encoding == "binary" else out
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the logarithms of the probabilities of the classes, or of each label [N, O]."""
@@ -219,10 +220,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Predict classes [N], or labels 0 and 1 [N, O]."""
-        out = self.predict_proba(X)
+        out, _ = self._answers_of_net(X)
         if self._schema.encoding == "targets":
             return (out > 0.5).astype(int)
-        return self.classes_[out.argmax(axis=1)]
+        return self.classes_[self._of_classes(out).argmax(axis=1)]
 
 
 def _kind(classes: NDArray, labels: bool) -> dict[str, Any]:

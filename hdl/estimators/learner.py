@@ -26,10 +26,12 @@ from hdl.data.block import fits_float32
 from hdl.data.schema import Schema
 from hdl.data.shard import centred
 from hdl.data.tabular.frame import Column
+from hdl.errors import NonFinite
 from hdl.estimators import rounding, tables
 from hdl.estimators.arrays import float_type, local
 from hdl.estimators.rounding import Rounded
 from hdl.ops import Samples, layout
+from hdl.ops.rows import Numbers
 from hdl.spec import LINE_SEARCH_RULES, Spec
 from hdl.table import Table, Version
 from hdl.wire import Weights
@@ -84,8 +86,8 @@ class Learner(BaseEstimator):
     def _answers(self, X: Any, answerer: Callable[[Make], Answer]) -> tuple[NDArray[np.float32], type[np.floating]]:
         """Compute answers to X [N, I], and tell the float type in which they are given.
 
-        Plain numbers are looked at, rounded and turned round part by part, right before the core reads the part; each
-        thread takes parts of its own.
+        The core reads plain numbers where they lie, whatever their type and order, looks at them on the way, and ends
+        where one is not finite; several threads take parts in turns.
 
         Parameters
         ----------
@@ -94,29 +96,44 @@ class Learner(BaseEstimator):
         """
         X = tables.named(local(X))
         x = self._plain(X, NOTHING, reset=False) if devices.resolve(self.device) == "cpu" else None
-        found = None if x is None else self._by_parts(x, answerer)
+        found = None if x is None else self._in_turns(x, answerer)
         if x is not None and found is not None:
             return found, float_type(x)
         x = self._read(X, reset=False)
         return answerer(self._make)(self._seen(x)), float_type(x)
 
-    def _by_parts(self, x: NDArray, answerer: Callable[[Make], Answer]) -> NDArray[np.float32] | None:
+    def _in_turns(self, x: NDArray | Numbers, answerer: Callable[[Make], Answer]) -> NDArray[np.float32] | None:
         """Compute answers to plain numbers [N, I]; None where they are not all finite."""
-        left, answers = rounding.parts(x.shape), dict[int, NDArray]()
-        count, longest = len(left), left[0].stop
+        jobs, centred = threads(self.n_jobs), self._schema.center is not None
+        left, answers = rounding.parts(x.shape) if centred else rounding.turns(x.shape, jobs), dict[int, NDArray]()
+        count = len(left)
 
         def work(mine: Iterator[slice]) -> None:
             answer = answerer(self._make if count == 1 else partial(self._make, jobs=1))
-            room = None if rounding.ready(x) else np.empty((longest, x.shape[1]), np.float32)
             for part in mine:
-                given = self._looked_at(x[part], reset=False, jobs=1, room=room)
-                if given is None:
+                seen = self._centred(x[part]) if centred else self._where_it_lies(x[part])
+                if seen is None:
                     left.clear()
                     return
-                answers[part.start] = answer(self._seen(given))
+                answers[part.start] = answer(seen)
 
-        rounding.share(left, threads(self.n_jobs), work)
-        return np.concatenate([answers[start] for start in sorted(answers)]) if len(answers) == count else None
+        try:
+            rounding.share(left, jobs, work)
+        except NonFinite:
+            return None
+        found = [answers[start] for start in sorted(answers)]
+        return None if len(found) < count else found[0] if count == 1 else np.concatenate(found)
+
+    def _centred(self, x: NDArray | Numbers) -> Samples | None:
+        """Return plain numbers as the core takes them once they are centred; None where they are not all finite."""
+        given = self._looked_at(x, reset=False, jobs=1)
+        return None if given is None else self._seen(given)
+
+    def _where_it_lies(self, x: NDArray | Numbers) -> Samples:
+        """Return plain numbers as the core takes them: bytes side by side as they are, which are finite."""
+        if isinstance(x, np.ndarray) and not (x.dtype == np.uint8 and x.flags.c_contiguous):
+            x = Numbers([x])
+        return Samples(x, None, self._schema.scale, self._schema.shift)
 
     def _read(self, X: Any, y: Any = NOTHING, *, reset: bool, **targets: Any) -> Any:
         """Return validated features as a block of data has them, a table's as a `Frame`; with y the labels too.
@@ -150,16 +167,16 @@ class Learner(BaseEstimator):
         """Return y as scikit-learn checks it beside so many samples, which have been looked at."""
         return check_X_y(np.zeros((samples, width)), y, estimator=self, **targets)[1]
 
-    def _plain(self, X: Any, y: Any, reset: bool) -> NDArray | None:
-        """Return X as an array [N, I] of which only what its values are is open yet; None: more needs a look first.
+    def _plain(self, X: Any, y: Any, reset: bool) -> NDArray | Numbers | None:
+        """Return X as numbers [N, I] of which only what their values are is open yet; None: more needs a look first.
 
         Raises
         ------
         ValueError
             In scikit-learn's words: it has other columns than those of the fit.
         """
-        x = tables.array_of(X)
-        if type(x) is not np.ndarray or x.ndim != 2 or x.dtype not in TYPES or not x.size or not x.flags.aligned:
+        x = tables.numbers_of(X)
+        if x is None or len(x.shape) != 2 or not min(x.shape):
             return None
         if tables.chosen(self.categorical_features) or not (reset or self._columns() is None):
             return None
@@ -167,16 +184,14 @@ class Learner(BaseEstimator):
             validate_data(self, X, *([] if y is NOTHING else [y]), reset=reset, skip_check_array=True)
         return x
 
-    def _looked_at(
-        self, x: NDArray, reset: bool, jobs: int | None = None, room: NDArray[np.float32] | None = None
-    ) -> NDArray | Rounded | None:
+    def _looked_at(self, x: NDArray | Numbers, reset: bool, jobs: int | None = None) -> NDArray | Rounded | None:
         """Return numbers that are all finite, rounded in the same pass where that loses nothing; else None."""
-        if x.dtype == np.uint8:
+        if isinstance(x, np.ndarray) and x.dtype == np.uint8:
             return x
         jobs = threads(self.n_jobs) if jobs is None else jobs
         if specs.parse({"scale": self.scale or "none"}).scale.fitted if reset else self._schema.center is not None:
-            return x if rounding.finite(x, jobs) else None
-        seen = rounding.rounded(x, jobs, room)
+            return x if isinstance(x, np.ndarray) and x.dtype in TYPES and rounding.finite(x, jobs) else None
+        seen = rounding.rounded(x, jobs)
         return None if seen is None else Rounded(seen, float_type(x))
 
     def _raw(self, X: Any, reset: bool) -> Any:

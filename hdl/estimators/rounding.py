@@ -1,4 +1,4 @@
-"""Numbers as the core takes them: looked at and rounded in one pass, by parts, on several threads.
+"""Numbers as the core takes them: looked at and rounded in one pass, for a fit by parts, on several threads.
 
 Letters: N samples, I features.
 """
@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.ops import rows
+from hdl.ops.rows import Numbers
 
-VALUES = 1 << 20  # of a part, about: it stays in the last cache until the core reads it
+VALUES = 1 << 20  # of a part, about
 ROWS = 1024  # of a part at least, so that columns are read by pages, and a call's own cost is small
+TURNS = 4  # of each thread at least, where several share the rows of an answer: one may be faster than others
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,15 @@ class Rounded:
         return len(self.x)
 
 
-def parts(shape: tuple[int, ...]) -> deque[slice]:
-    """Cut the rows of a matrix [N, I] into parts."""
-    size = max(1, VALUES // shape[1] // ROWS) * ROWS
+def parts(shape: tuple[int, ...], size: int | None = None) -> deque[slice]:
+    """Cut the rows of a matrix [N, I] into parts of so many rows, or of about `VALUES` numbers."""
+    size = size or max(1, VALUES // shape[1] // ROWS) * ROWS
     return deque(slice(start, min(start + size, shape[0])) for start in range(0, shape[0], size))
+
+
+def turns(shape: tuple[int, ...], threads: int) -> deque[slice]:
+    """Cut the rows of a matrix [N, I] for so many threads that read it where it lies; for one it stays whole."""
+    return parts(shape, shape[0] if threads == 1 else max(ROWS, -(-shape[0] // (threads * TURNS))))
 
 
 def share(left: deque[slice], threads: int, work: Callable[[Iterator[slice]], Any]) -> None:
@@ -77,25 +84,20 @@ def ready(x: NDArray) -> bool:
     return x.dtype in (np.float32, np.uint8) and x.flags.c_contiguous
 
 
-def finite(x: NDArray[np.floating], threads: int) -> bool:
+def finite(x: NDArray, threads: int) -> bool:
     """Tell whether a matrix [N, I] is finite, also as float32."""
     return _laid(x, None, threads)
 
 
-def rounded(
-    x: NDArray[np.floating], threads: int = 1, room: NDArray[np.float32] | None = None
-) -> NDArray[np.float32] | None:
-    """Return a matrix [N, I] as contiguous float32, itself where it is that; None where it is not finite then.
-
-    Rows that have `room` are laid there: new memory takes longer to get than to fill.
-    """
-    out = None
-    if not ready(x):
-        out = np.empty(x.shape, np.float32) if room is None else room[: len(x)]
-    return (x if out is None else out) if _laid(x, out, threads) else None
+def rounded(x: NDArray | Numbers, threads: int = 1) -> NDArray[np.float32] | None:
+    """Return numbers [N, I] as contiguous float32, themselves if they are that; None where one is not finite then."""
+    if isinstance(x, np.ndarray) and ready(x):
+        return x if _laid(x, None, threads) else None
+    out = np.empty(x.shape, np.float32)
+    return out if _laid(x, out, threads) else None
 
 
-def _laid(x: NDArray[np.floating], out: NDArray[np.float32] | None, threads: int) -> bool:
+def _laid(x: NDArray | Numbers, out: NDArray[np.float32] | None, threads: int) -> bool:
     left, good = parts(x.shape), list[bool]()
 
     def work(mine: Iterator[slice]) -> None:

@@ -18,6 +18,7 @@ from hdl.data.tabular.arrow import of_arrow
 from hdl.data.tabular.frame import Column, Frame
 from hdl.data.tabular.memory import columns_of, is_table, table_of
 from hdl.estimators.rounding import Rounded
+from hdl.ops.rows import Numbers
 
 
 def frame(X: Any, categorical_features: Any, known: Sequence[Column] | None) -> Frame | None:
@@ -114,12 +115,18 @@ def chosen(categorical_features: Any) -> bool:
     return bool(len(_listed(categorical_features)))
 
 
-def array_of(X: Any) -> Any:
-    """Return a DataFrame of pandas whose numbers have one type as an array, which is no copy; all else as it is."""
-    if not hasattr(X, "iloc") or not hasattr(X, "dtypes") or getattr(X, "ndim", 0) != 2 or not X.columns.is_unique:
-        return X
-    kinds = set(X.dtypes)
-    return X.to_numpy() if len(kinds) == 1 and isinstance(next(iter(kinds)), np.dtype) else X
+def numbers_of(X: Any) -> NDArray | Numbers | None:
+    """Return an array of numbers, or a DataFrame of pandas that holds NumPy's numbers alone, where they lie."""
+    if type(X) is np.ndarray:
+        parts = [X]
+    elif hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and len(kinds := set(X.dtypes)) and X.columns.is_unique:
+        if not all(isinstance(kind, np.dtype) for kind in kinds):
+            return None
+        parts = [X.to_numpy()] if len(kinds) == 1 else [column.to_numpy() for _, column in X.items()]
+    else:
+        return None
+    found = Numbers(parts)
+    return (found if len(parts) > 1 else parts[0]) if found.readable else None
 
 
 def _listed(asked: Any) -> NDArray:

@@ -141,12 +141,13 @@ class Host:
         It goes, block by block, as the shard is made of it, which takes at most as much again.
         """
         summaries, left = [], self.memory // 2
-        for number in numbers:
-            source = WatchedSource(self.source, number, beat, spare=left)
-            summaries.append(data.summarise(source, self.splits[number], number))
-            if source.kept is not None:
-                self.blocks[number] = source.kept
-                left = source.spare
+        with self.source.in_turn():
+            for number in numbers:
+                source = WatchedSource(self.source, number, beat, spare=left)
+                summaries.append(data.summarise(source, self.splits[number], number))
+                if source.kept is not None:
+                    self.blocks[number] = source.kept
+                    left = source.spare
         self.source.forget()
         return summaries
 

@@ -323,6 +323,8 @@ def main() -> None:
             places.write_record(own, {**server.record, "ended": server.ended})
         else:
             places.remove(own)  # before the lock goes with this process
+        if answers := sys.modules.get("hdl.hdfs_answers"):
+            answers.settle()
         os._exit(0)  # threads that wait in sockets, or in Java, are not waited for
 
 

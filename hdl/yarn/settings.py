@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hdl.errors import SpecError
-from hdl.runners import access, platform
+from hdl.runners import access
 
 if TYPE_CHECKING:
     from hdl.runners.base import Job
@@ -172,8 +172,11 @@ class Settings(BaseModel):
             A field is unknown, or its value is not allowed.
         """
         given = {name: value for name, value in fields.items() if value is not None}
-        if platform.device_class(platform.check(given.get("device", "cpu"))) == platform.CUDA:
-            given.setdefault("gpus", 1)
+        if (device := given.get("device", "cpu")) != "cpu":
+            from hdl.runners import platform  # numpy comes with it, and a master asks for containers before
+
+            if platform.device_class(platform.check(device)) == platform.CUDA:
+                given.setdefault("gpus", 1)
         try:
             made = cls(**given)
         except ValidationError as error:

@@ -31,6 +31,7 @@ WORKERS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 SIZES = {"48 MB": 48_000_000, "0.33 MB": 328_248}  # of an update: a large net, and 784-100-32-10
 SOME = (2, 8, 32, 64, 256, 1000)
 REAL = (2, 4, 8, 16, 32, 64)
+CROWD = 8  # pairs of processes, at most, that measure messages on shared cores
 HDL, ALL, RING, ONE, EIGHT = LINES
 EXCHANGES: dict[str, Callable[[int, int], Schedule]] = {
     HDL: lambda n, size: plan(n, size),
@@ -143,23 +144,28 @@ def check(costs: Costs, workers: tuple[int, ...], net: str = "784-100-32-10") ->
     """Runs real workers on this machine, and prints what was counted and taken beside the simulation of the same."""
     print(f"\n{net}, real processes on {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}); simulated in brackets\n")
     print(
-        "| workers | messages each sends | bytes (without heads) | connections | threads | processors, ms | clock, ms |"
+        "| workers | messages each sends | bytes (without heads) | connections | threads | a message, cores shared, µs "
+        "| processors, ms (with that) | clock, ms (with that) |"
     )
-    print("|--:|--:|--:|--:|--:|--:|--:|")
+    print("|--:|--:|--:|--:|--:|--:|--:|--:|")
     found = {}
     for n in workers:
         run = found[n] = real.run(n, n, net)
         schedule = plan(n, run.size)
         counted = traffic(schedule)
         here = Cluster(local=True, cores=os.cpu_count() or 1, compute=0.0, spread=0.0, slow=0.0, latency=0.0)
-        simulated = Application(schedule, run.size, here, costs, FAN if n > RELAYED else 0)
-        seconds = statistics.median(simulated.run(5).rounds)
-        busy = simulated.network.host.busy / 5
+        message = calibrate.crowded(min(n // 2, CROWD))
+        busy, seconds = [], []
+        for each in costs, replace(costs, send_message=message, receive_message=message):
+            simulated = Application(schedule, run.size, here, each, FAN if n > RELAYED else 0)
+            seconds.append(statistics.median(simulated.run(5).rounds))
+            busy.append(simulated.network.host.busy / 5)
         print(
             f"| {n} | {span(run.messages)} ({span([each.messages for each in counted])}) | "
             f"{span(run.sent)} ({span([each.sent for each in counted])}) | {span(run.connections)} "
             f"({span([2 * each.peers for each in counted])}) | {max(run.threads)} | "
-            f"{1e3 * (run.cpu + run.master):.1f} ({1e3 * busy:.1f}) | {1e3 * run.seconds:.1f} ({1e3 * seconds:.1f}) |",
+            f"{1e6 * message:.0f} | {1e3 * (run.cpu + run.master):.1f} ({1e3 * busy[0]:.1f}; {1e3 * busy[1]:.1f}) | "
+            f"{1e3 * run.seconds:.1f} ({1e3 * seconds[0]:.1f}; {1e3 * seconds[1]:.1f}) |",
             flush=True,
         )
     return found

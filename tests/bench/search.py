@@ -8,12 +8,16 @@ hdl's search runs to its end; PyTorch's ends after `--seconds`, as the whole wou
 does not depend on that. Beside the epochs a minute are those a minute of processor time, of which a busy machine
 changes less.
 
-By default it takes less than ten minutes, some of MNIST's samples left out: `--rows 0` takes all.
+By default it takes less than ten minutes, some of MNIST's samples left out: `--rows 0` takes all. With `--runner yarn`
+hdl's data and results are on HDFS, of the cluster that HDL_TEST_CLUSTER names as for `tests.bench.yarn`; PyTorch has
+as many processes as there are workers, but no more than processors. Processor time is then that of the command and of
+the cluster's daemons with the containers that they have started, all that Hadoop itself does included.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import resource
@@ -21,19 +25,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 
+from hdl import fs
+from hdl.cluster.daemons import Cluster
 from tests.bench import search_torch
 
 TRIALS, ETA = 64, 3
 NETS = ((32,), (64,), (100, 32))
 HERE = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("HDL_DATA") or HERE / "data")
+PLACE = "hdfs:///tmp/bench-search"
+SETTLED = 2.0  # s, after which containers that have ended are counted with the daemon that started them
 DEFAULT = (DATA / "mnist", DATA / "tables/adult.data.gz")
 
 
@@ -46,37 +54,45 @@ class Found(NamedTuple):
     best: float
 
 
-def processor_seconds(whose: int) -> float:
-    """Tell the processor time of this process, or of its children that have ended."""
-    used = resource.getrusage(whose)
-    return used.ru_utime + used.ru_stime
+def processor_seconds(cluster: Cluster | None) -> float:
+    """Tell the processor time of this process's children that have ended, and of a cluster with its containers."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = used.ru_utime + used.ru_stime
+    for daemon in cluster.daemons.values() if cluster else ():
+        seconds += sum(psutil.Process(daemon.pid).cpu_times()[:4])
+    return seconds
 
 
-def hdl(data: str, epochs: int, trials: int, workers: int, runner: str) -> Found:
+def hdl(data: str, out: str, epochs: int, trials: int, workers: int, runner: str, cluster: Cluster | None) -> Found:
     """Run `hdl search`."""
-    with tempfile.TemporaryDirectory() as folder:
-        nets = ",".join("-".join(map(str, (0, *net, 0))) for net in NETS)
-        command = [sys.executable, "-m", "hdl", "search", data, "--out", f"{folder}/s", "--trials", str(trials),
-                   "--scheduler", "halving", "--eta", str(ETA), "--validation", "0.1", "--metric", "accuracy",
-                   "--recipe", "plain", "--epochs", str(epochs), "--batch", "100", "--param", "lr=log:1e-4,1e-1",
-                   "--param", f"net={nets}", "--param", "dropout=0:0.5", "--param", "optimizer=adam,nesterov",
-                   "--workers", str(workers), "--runner", runner, "--no-report", "--quiet"]  # fmt: skip
-        began, used = time.perf_counter(), processor_seconds(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            sys.exit(f"{' '.join(command)}\n{done.stderr}")
-        seconds, used = time.perf_counter() - began, processor_seconds(resource.RUSAGE_CHILDREN) - used
-        made = pq.read_table(Path(folder) / "s" / "search.parquet").to_pylist()
+    nets = ",".join("-".join(map(str, (0, *net, 0))) for net in NETS)
+    command = [sys.executable, "-m", "hdl", "search", data, "--out", out, "--trials", str(trials),
+               "--scheduler", "halving", "--eta", str(ETA), "--validation", "0.1", "--metric", "accuracy",
+               "--recipe", "plain", "--epochs", str(epochs), "--batch", "100", "--param", "lr=log:1e-4,1e-1",
+               "--param", f"net={nets}", "--param", "dropout=0:0.5", "--param", "optimizer=adam,nesterov",
+               "--workers", str(workers), "--runner", runner, "--no-report", "--quiet"]  # fmt: skip
+    began, used = time.perf_counter(), processor_seconds(cluster)
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+    seconds = time.perf_counter() - began
+    time.sleep(SETTLED if cluster else 0)
+    used = processor_seconds(cluster) - used
+    with fs.open(fs.join(out, "search.parquet")) as file:
+        made = pq.read_table(file).to_pylist()
     best = max(row["value"] for row in made if row["value"] is not None)
     return Found(sum(row["rounds"] for row in made), seconds, used, best)
 
 
-def torch(kind: str, x: np.ndarray, y: np.ndarray, epochs: int, trials: int, workers: int, limit: float) -> Found:
-    """Run Optuna over a loop of PyTorch."""
-    with tempfile.TemporaryDirectory() as folder:
-        np.save(Path(folder, "x.npy"), x)
-        np.save(Path(folder, "y.npy"), y)
-        return Found(*search_torch.search(kind, folder, NETS, epochs, ETA, trials, workers, limit))
+def torch(python: str, kind: str, folder: str, epochs: int, trials: int, workers: int, limit: float) -> Found:
+    """Run Optuna over a loop of PyTorch, in the interpreter that has both."""
+    asked = {"kind": kind, "folder": folder, "nets": NETS, "epochs": epochs, "eta": ETA, "trials": trials,
+             "processes": min(workers, os.cpu_count() or 1), "seconds": limit}  # fmt: skip
+    command = [python, "-m", "tests.bench.search_torch", json.dumps(asked)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=HERE)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+    return Found(*json.loads(done.stdout))
 
 
 def main() -> None:
@@ -86,26 +102,43 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=27)
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--workers", type=int, default=2, help="processes of each search")
-    parser.add_argument("--runner", default="local")
+    parser.add_argument("--runner", default="local", choices=("local", "yarn"))
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of PyTorch's searches")
     parser.add_argument("--only", choices=("hdl", *search_torch.LOOPS))
     parser.add_argument("--rows", type=int, default=20_000, help="of images at most; 0: all")
+    parser.add_argument("--python", default=os.environ.get("HDL_BENCH_PYTHON", sys.executable),
+                        help="Python with PyTorch and Optuna")  # fmt: skip
     given = parser.parse_args()
-    lacking = [name for name in ("torch", "optuna") if find_spec(name) is None]
+    lacking = subprocess.run([given.python, "-c", "import optuna, torch"], capture_output=True, check=False).returncode
     if lacking:
-        print(f"no comparison: no {' and no '.join(lacking)}", file=sys.stderr)
+        print("no comparison: name a Python that has PyTorch and Optuna with --python", file=sys.stderr)
+    cluster = Cluster.load(Path(os.environ["HDL_TEST_CLUSTER"])) if given.runner == "yarn" else None
+    if cluster:
+        os.environ.update(cluster.environment())
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {time.strftime('%F %H:%M')}")
     for data in given.data:
         with tempfile.TemporaryDirectory() as folder:
             path = _part(data, given.rows, folder)
             rows: dict[str, Found] = {}
             if given.only in (None, "hdl"):
-                rows["hdl"] = hdl(path, given.epochs, given.trials, given.workers, given.runner)
+                place = f"{PLACE}-{os.getpid()}" if cluster else folder
+                there = fs.join(place, Path(path).name) if cluster else path
+                if cluster:
+                    fs.mkdir(place)
+                    fs.publish(there, Path(path).read_bytes())
+                rows["hdl"] = hdl(
+                    there, fs.join(place, "found"), given.epochs, given.trials, given.workers, given.runner, cluster
+                )
+                if cluster:
+                    fs.remove(place)
                 _print(data, "hdl", rows)
-            for kind in search_torch.LOOPS if not lacking else ():
+            for kind in () if lacking or given.only == "hdl" else search_torch.LOOPS:
                 if given.only in (None, kind):
-                    x, y = _samples(path)
-                    rows[kind] = torch(kind, x, y, given.epochs, given.trials, given.workers, given.seconds)
+                    for name, array in zip("xy", _samples(path), strict=True):
+                        np.save(Path(folder, f"{name}.npy"), array)
+                    rows[kind] = torch(
+                        given.python, kind, folder, given.epochs, given.trials, given.workers, given.seconds
+                    )
                     _print(data, kind, rows)
 
 

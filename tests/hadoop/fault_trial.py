@@ -22,6 +22,7 @@ import psutil
 
 from hdl import fs
 from hdl.cluster.daemons import Cluster
+from hdl.errors import TableError
 from hdl.table import Table
 from tests.hadoop import yarn_jobs
 from tests.hadoop.fault_row import differs, lost, nodes_python
@@ -99,7 +100,10 @@ class Trial:
             training.kill()
             for mend in self.after:
                 mend()
-        version = training.table.read()
+        try:
+            version = training.table.read()
+        except TableError:
+            return {"row": self.name, "status": status, "broken": [f"no table was made: {said[-2000:]}"]}
         self.broken += differs(row, status, said, version.number)
         figures = {"row": self.name, "pause": round(training.recovery(), 1), "lost": lost(said), "status": status}
         figures["equal"] = None if row.status else self._equal(training, out)
@@ -208,7 +212,8 @@ def row(cluster, name, folder):
         trial = Trial(name, cluster, data, table, expecting(data, here), f"{identity.home()}/.hdl", here)
         print(json.dumps(trial.run()), flush=True)
     finally:
-        fs.remove(table)
+        if fs.exists(table):
+            fs.remove(table)
         shutil.rmtree(here, ignore_errors=True)
 
 

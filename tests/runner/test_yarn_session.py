@@ -117,6 +117,20 @@ def test_what_is_decoded_is_kept_and_told(session, csv, tmp_path):
     assert 0 < kept["bytes"] <= session.describe()["memory"]
 
 
+def test_the_page_shows_who_trains_while_somebody_does(session, csv, tmp_path):
+    shown, seen = {}, []
+    session.said.facts = shown.update
+
+    def look(event):
+        if isinstance(event, driver.Round):
+            seen.append(dict(shown))
+
+    train(session, csv(), tmp_path / "a", look)
+    assert {one["trains"] for one in seen} == {f"{tmp_path / 'a'} (all workers)"}
+    assert {one["waits"] for one in seen} == {"nobody"}
+    eventually(lambda: shown["trains"] == "nobody" and "(at most" in shown["decoded data"])
+
+
 def test_an_error_ends_the_training_and_not_the_session(session, csv, tmp_path):
     bad = tmp_path / "bad.csv"
     bad.write_text("a,b,class\n1,2,x\n1,zwei,y\n" * 9)

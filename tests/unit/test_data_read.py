@@ -18,7 +18,7 @@ from PIL import Image
 from hdl import data
 from hdl.data.base import split_evenly
 from hdl.data.block import Bad
-from hdl.data.streams import line_blocks
+from hdl.data.streams import Stream, line_blocks
 from hdl.errors import DataError
 
 DATA = Path(os.environ.get("HDL_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -298,6 +298,41 @@ def test_real_data(name, shape, counts):
     assert sum(sizes) == shape[0]
     whole = read(DATA / name)
     np.testing.assert_array_equal(x, whole[0])
+
+
+def test_a_packed_file_that_goes_on_in_the_next_split_is_unpacked_once(tmp_path, monkeypatch):
+    x = np.arange(60, dtype=np.uint8).reshape(20, 3)
+    for name, array in (("train-images.idx", x), ("train-labels.idx", np.arange(20, dtype=np.uint8))):
+        head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(head + array.tobytes()))
+    source = data.open_source(str(tmp_path))
+    opened, closed = [], []
+
+    class Counted(Stream):
+        def __init__(self, path):
+            super().__init__(path)
+            opened.append(path)
+
+        def close(self):
+            super().close()
+            closed.append(self.path)
+
+    monkeypatch.setattr("hdl.data.records.Stream", Counted)
+    splits = source.splits(5)
+
+    def rows(numbers):
+        return np.concatenate([block.x for number in numbers for block in source.read(splits[number])])
+
+    with source.in_turn():
+        assert (rows([1, 2, 4]) == x[[*range(4, 12), *range(16, 20)]]).all()
+        assert len(opened) == 2  # features and labels
+        assert (rows([3, 0]) == x[[*range(12, 16), *range(4)]]).all()  # what lies before is read from the beginning
+        assert len(opened) == 6
+        next(iter(source.read(splits[1])))  # of which the end is not asked for
+    assert sorted(opened) == sorted(closed)
+    opened.clear()
+    assert (rows(range(5)) == x).all()
+    assert len(opened) == 10
 
 
 @pytest.mark.parametrize(("suffix", "pack"), PACKED[1:4])

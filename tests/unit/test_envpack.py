@@ -216,6 +216,25 @@ def test_what_cannot_be_packed_is_refused(tmp_path, monkeypatch, says, expected)
     assert "--python names one that is on the nodes" in str(caught.value)
 
 
+def test_a_python_is_asked_again_when_it_has_changed(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    calls, python = tmp_path / "calls", tmp_path / "python"
+
+    def says(version):
+        python.write_text(f'#!/bin/sh\necho >> {calls}\necho \'{{"version": "{version}"}}\'\n')
+        python.chmod(0o755)
+        return interpreter._ask(python)["version"], len(calls.read_text().splitlines())
+
+    assert says("3.11") == ("3.11", 1)
+    assert interpreter._ask(python) == {"version": "3.11"}
+    assert len(calls.read_text().splitlines()) == 1
+    assert says("3.12") == ("3.12", 2)
+    python.write_text("#!/bin/sh\nexit 3\n")
+    for _ in range(2):  # that it does not run is not kept
+        with pytest.raises(Unavailable, match="does not run"):
+            interpreter._ask(python)
+
+
 def test_without_patchelf_the_remedy_is_told(monkeypatch, small, tmp_path):
     elf.patchelf.cache_clear()
     monkeypatch.setenv("PATH", "/nowhere")

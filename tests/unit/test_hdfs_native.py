@@ -3,7 +3,9 @@
 import errno
 import io
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -23,7 +25,7 @@ class Raw:
     """As hdfs-native's Client; `fails` has the errors that each step raises, one a call."""
 
     def __init__(self, *_):
-        self.held, self.fails, self.asked = {}, {}, []
+        self.held, self.fails, self.asked, self.complete = {}, {}, [], lambda: 0  # bytes of blocks that are complete
 
     def step(self, name):
         self.asked.append(name)
@@ -57,7 +59,7 @@ class Raw:
 
     def read(self, name):
         self.step("read")
-        return SimpleNamespace(read_range=lambda at, most: self.range(name, at, most))
+        return SimpleNamespace(read_range=lambda at, most: self.range(name, at, most), size=self.complete())
 
     def range(self, name, at, most):
         self.step("range")
@@ -200,7 +202,36 @@ def test_a_process_waits_at_its_end_for_a_step_that_nobody_waits_for():
         hdfs_answers.within(0.05, lambda: (time.sleep(0.5), ended.append(1)))
     hdfs_answers.settle(30)
     assert ended
-    assert not hdfs_answers._asking
+    assert not hdfs_answers._busy
+
+
+def test_a_thread_that_has_come_back_is_asked_again_and_one_that_has_not_is_not():
+    first = hdfs_answers.within(10, threading.get_ident)
+    assert hdfs_answers.within(10, threading.get_ident) == first
+    held = threading.Event()
+    with pytest.raises(Unable):
+        hdfs_answers.within(0.05, held.wait)
+    assert hdfs_answers.within(10, threading.get_ident) != first
+    held.set()
+    hdfs_answers.settle(30)
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(lambda number: hdfs_answers.within(10, int, number), range(400))] == [*range(400)]
+
+
+def test_while_a_dataset_is_looked_at_each_path_is_asked_for_once(hadoop):
+    hadoop.raw.held["/data/x"] = b"123"
+    fs.exists("hdfs:///")
+    hadoop.raw.asked.clear()
+    with fs.once():
+        assert fs.size("hdfs:///data/x") == 3
+        assert not fs.isdir("hdfs:///data/x")
+        assert fs.open("hdfs:///data/x").read() == b"123"
+        assert hadoop.raw.asked.count("info") == 1
+        assert not fs.exists("hdfs:///data/y")
+        hadoop.raw.held["/data/y"] = b"12"
+        assert fs.size("hdfs:///data/y") == 2  # that nothing is there is not remembered
+    hadoop.raw.held["/data/x"] = b"1234"
+    assert fs.size("hdfs:///data/x") == 4
 
 
 def test_a_namenode_that_comes_back_is_waited_for_and_one_that_stays_away_is_told(hadoop):
@@ -229,6 +260,20 @@ def test_reading_goes_on_at_the_same_place_by_another_try_and_then_by_the_other_
     assert hadoop.other.steps == ["open"]
     assert hdfs_choice.shown()[0].startswith("libhdfs")
     assert "could not read hdfs:///data/a: DataTransferError(x)" in hdfs_choice.shown()[1]
+
+
+def test_a_file_that_is_whole_is_not_waited_for_until_hdfs_native_asks_again(hadoop, monkeypatch):
+    """Its last block was not complete when hdfs-native asked, and is some time after."""
+    pauses, sizes = threading.Event(), [0, 1, 2]
+    monkeypatch.setattr(hadoop.raw, "complete", lambda: sizes.pop(0))
+    monkeypatch.setattr(hadoop.raw, "step", lambda name: name == "close" and pauses.wait(60))
+    fs.publish("hdfs:///data/a", b"12")
+    assert hadoop.raw.held == {"/data/a": b"12"}
+    assert not sizes
+    assert hdfs_answers._busy  # it is closed still
+    pauses.set()
+    hdfs_answers.settle(30)
+    assert not hdfs_answers._busy
 
 
 @pytest.mark.parametrize("step", ["write", "close"])

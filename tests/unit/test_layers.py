@@ -38,8 +38,9 @@ LAYERS = {
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
     "local_files": BASE,
-    "fs": BASE | {"local_files", "hdfs"},
-    "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_choice", "hdfs_rights"},
+    "fs": BASE | {"local_files", "hdfs", "hdfs_client"},
+    "hdfs": BASE | {"hdfs_reading", "libhdfs", "hdfs_client", "hdfs_rights"},
+    "hdfs_reading": BASE | {"libhdfs", "hdfs_client", "hdfs_choice", "hdfs_rights"},
     "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native", "java_errors"},
     "hdfs_native": BASE | {"hadoop_conf", "identity", "hdfs_answers", "hdfs_native_files", "hdfs_client"},
     "hdfs_native_files": BASE | {"libhdfs", "hdfs_answers", "hdfs_client"},
@@ -86,10 +87,12 @@ LAYERS = {
     "events": BASE,
     "told": BASE | {"events", "runners"},
     "trial": BASE | {"data", "driver", "events", "runners", "table"},  # the driver beside the step, in one worker
+    "preparation": BASE
+    | {"data", "deciding", "events", "recipe", "resume", "runners", "starting", "table", "validation_data"},
     "driver": BASE
     | STEP
-    | {"deciding", "publisher", "recipe", "resume", "common_samples", "stages", "metrics_log", "runners"}
-    | {"events", "validation_data"},
+    | {"deciding", "preparation", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners"}
+    | {"events"},
     "measuring": BASE | STEP | {"runners"},
     "folds": BASE | {"data", "fs", "evaluation", "predict", "table", "search", "outputs"},
     "out_of_fold": BASE
@@ -259,7 +262,8 @@ def test_the_top_levels_names_are_links_to_where_the_code_is(root, file):
 
 
 def test_of_the_runners_the_driver_knows_the_interface_alone(root):
-    names = guards.modules(root / "hdl")["hdl.driver"].imports
+    modules = guards.modules(root / "hdl")
+    names = modules["hdl.driver"].imports | modules["hdl.preparation"].imports
     known = ("Job", "Log", "Notify", "Plan", "Progress", "Replaced", "RoundRunner", "Runner")
     assert {name for name in names if name.startswith("hdl.runners")} <= {f"hdl.runners.base.{name}" for name in known}
 

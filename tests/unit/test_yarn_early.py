@@ -1,5 +1,7 @@
 """Containers that are asked for before there is a group: launched meanwhile, and asked for once."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -9,6 +11,19 @@ from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Changes, Container, Ended
 
 SECONDS = 20.0
+
+
+def test_a_master_asks_before_numpy_is_imported():
+    code = """
+import sys
+from hdl.yarn.resource_manager import java
+java.load_bridge()
+from hdl.yarn.master import early
+print("jpype" in sys.modules, *{"numpy", "pyarrow", "hdl.data"} & set(sys.modules))
+import numpy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS * 3, check=True)
+    assert done.stdout.split()[1:] == []
 
 
 class Granting:

@@ -1,10 +1,14 @@
 """A worker's mailbox: payloads reach the command that they belong to, and no other."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from hdl.errors import DeadlineError
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.mailbox import Mailbox, command_of, payload_name, push
+from hdl.yarn.worker.worker import Worker
 
 
 @pytest.fixture
@@ -36,3 +40,16 @@ def test_a_later_commands_payload_waits_for_it(mailbox):
 @pytest.mark.parametrize("name", ["", "equal", "a@b.c", "a@1", "a@1.2.x", "a@-1.2", "@" + "9" * 99 + ".1"])
 def test_a_name_of_no_command_outlives_them(name):
     assert command_of(name) > (10**30, 10**30)
+
+
+def test_what_does_not_come_is_told_with_the_time_that_was_waited():
+    """A worker waits in short pieces, between which it looks for a newer command."""
+    worker = Worker.__new__(Worker)
+    worker.link = SimpleNamespace(interrupted=lambda seconds: False)
+
+    def never(seconds):
+        time.sleep(seconds)
+        raise DeadlineError(f"the master has not sent 'x' within {seconds:g} s")
+
+    with pytest.raises(DeadlineError, match=r"^the master has not sent 'x' within 0\.3 s$"):
+        worker._wait(never, 0.3)

@@ -68,6 +68,11 @@ KERNEL void backward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int 
   multiply(gemm, r1 - r0);
 }
 
+/* Gives what dW's products are to ask for: NULL where the layer's w and g are not beyond L2. */
+static micro_next *unless_near(const hdl_layer *layer, const hdl_context *ctx, micro_next *next) {
+  return layer->size * sizeof(float) > hdl_kept_bytes(ctx->cache) ? next : NULL;
+}
+
 /* Rows, or pairs of rows, s0 … s1 of the block in dW; the sums go on from g unless first; after the last the weights
  * are updated. */
 typedef struct {
@@ -78,20 +83,19 @@ typedef struct {
 
 /* Sums a tile of dW [rows r0 … r1, vectors v0 … v0 + pv] = A' D. Plain SGD updates w in the registers that hold the
  * sums; other rules read g back from L1. a, d begin with row s0; g is where the sums of row r0 are kept. */
-static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, const float *a, int lda, const float *d,
-                        int ldd, int v0, int pv, int r0, int r1, float *g) {
+static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, micro_next *next, const float *a, int lda,
+                        const float *d, int ldd, int v0, int pv, int r0, int r1, float *g) {
   const micro_table *micro = s.pairs ? s.pairs : &micro_single;
   int mr = micro->rows[pv], groups = (r1 - r0 + mr - 1) / mr;
   ptrdiff_t ld = layer->along_inputs ? layer->ld : pv * VW;
   bool apply = ctx->update && s.last, fused = apply && ctx->plain;
-  bool cold = layer->size * sizeof(float) > hdl_kept_bytes(ctx->cache); /* w and g come from beyond L2 */
   fused_sgd sgd = {ctx->decay, ctx->eta};
   int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
   bool each = (apply && !fused) || (layer->contract && s.last); /* more is done while a few rows' sums are in L1 */
   for (int r = r0, n, k = 0, run; k < groups; k += run, r += run * n, g += run * n * ld, a += run * n) {
     n = few + (k < more), run = each ? 1 : (k < more ? more : groups) - k;
     float *w = tile_at(layer, layer->w, v0, pv, r);
-    micro->of[1][pv - 1][n - 1](cold, run, s.s1 - s.s0, a, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
+    micro->of[1][pv - 1][n - 1](next, run, s.s1 - s.s0, a, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
                                 fused ? &sgd : NULL);
     if (layer->contract && s.last)
       for (int i = 0; i < n; i++)
@@ -178,14 +182,21 @@ static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *lay
         pack_panel(packed, d, ldd, s1 - s0, pv), d = packed;
       ldd = pv * VW;
     }
+    micro_next next = {0};
+    if (shared && i + 1 < hdl_panels(layer->nv) * parts) {
+      int v = hdl_panel_start(layer->nv, (i + 1) / parts), n = hdl_panel_start(layer->nv, (i + 1) / parts + 1) - v;
+      int from = rows * ((i + 1) % parts) / parts, to = rows * ((i + 1) % parts + 1) / parts;
+      next = ask_meanwhile(packed_at(layer, v, n, from), (to - from) * n * VW, blocks * VW / MR3, s1 - s0);
+    }
     for (int c = 0; c < chunks; c++) {
       int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks, n = shared ? 1 : b1 - b0;
       for (int b = b0; b < b1; b += n) {
+        if (shared && copied(layer) && ctx->update && s.last) prefetch_copy(layer, b, panel);
         float *g = whole ? sums + (b - lo) * VW * pv * VW : tile_at(layer, layer->g, v0, pv, b * VW);
         const float *x = layer->x + (ptrdiff_t)s0 * ldx + b * VW;
         if (shared) x = x_packed + ((ptrdiff_t)(b - lo) * rows + s0) * VW;
         int end = (b + n) * VW < layer->m ? (b + n) * VW : layer->m;
-        weight_tile(layer, ctx, s, x, shared ? VW : ldx, d, ldd, v0, pv, b * VW, end, g);
+        weight_tile(layer, ctx, s, unless_near(layer, ctx, &next), x, shared ? VW : ldx, d, ldd, v0, pv, b * VW, end, g);
       }
       if (copied(layer) && ctx->update && s.last && !(ctx->rule->max_norm > 0))
         transpose_part(layer, b0, b1, panel, panel + 1);
@@ -205,8 +216,9 @@ static void number_gradient(hdl_plan *plan, const hdl_context *ctx, int lo, int 
     row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, NULL};
     const float *d = layer->d + (ptrdiff_t)s0 * layer->lda + v0 * VW;
     float *g = tile_at(layer, layer->g, v0, pv, lo);
-    weight_tile(layer, &unfused, s, layer->x + (ptrdiff_t)s0 * layer->x_ld + lo, layer->x_ld, d, layer->lda, v0, pv, lo,
-                hi, g);
+    micro_next next = {0};
+    weight_tile(layer, &unfused, s, unless_near(layer, ctx, &next), layer->x + (ptrdiff_t)s0 * layer->x_ld + lo,
+                layer->x_ld, d, layer->lda, v0, pv, lo, hi, g);
   }
 }
 
@@ -246,8 +258,9 @@ KERNEL void weight_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int t
       row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, NULL};
       const float *x = layer->x + (ptrdiff_t)s0 * layer->x_ld + v0 * VW;
       float *g = tile_at(layer, layer->g, v0, pv, 0);
-      weight_tile(layer, ctx, s, layer->d + (ptrdiff_t)s0 * layer->lda, layer->lda, x, layer->x_ld, v0, pv, 0, layer->O,
-                  g);
+      micro_next next = {0};
+      weight_tile(layer, ctx, s, unless_near(layer, ctx, &next), layer->d + (ptrdiff_t)s0 * layer->lda, layer->lda, x,
+                  layer->x_ld, v0, pv, 0, layer->O, g);
     }
     return;
   }

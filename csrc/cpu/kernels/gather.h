@@ -6,6 +6,7 @@
 #define HDL_GATHER_H
 
 #include "activation.h"
+#include "rows.h"
 
 /* Finds the data's sample of the block's row r. */
 static int64_t sample_of(const hdl_context *ctx, int r) { return ctx->order ? ctx->order[r] : ctx->base + r; }
@@ -35,41 +36,21 @@ static void fill_row(const hdl_plan *plan, const hdl_data *data, int64_t i, floa
   }
 }
 
-/* Gathers rows r0 … r1 into x [B, x_ld], scaled and shifted. */
+/* Gathers rows r0 … r1 into x [B, x_ld], scaled and shifted. Numbers as they lie must be finite: what is not ends the
+ * call. */
 static void gather_dense(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
   const hdl_data *data = ctx->data;
-  int I = plan->layer[0].I, ld = plan->layer[0].x_ld, whole = I & -VW;
-  const float *scale = plan->scale, *shift = plan->shift;
-  bool bytes = data->x_type == HDL_U8, affine = scale != NULL;
-  size_t item = bytes ? 1 : sizeof(float);
-  for (int r = r0; r < r1; r++) {
-    if (data->x_type >= HDL_CSR) {
-      fill_row(plan, data, sample_of(ctx, r), plan->x + (ptrdiff_t)r * ld);
-      continue;
-    }
-    const char *row = (const char *)data->x + (size_t)sample_of(ctx, r) * (size_t)I * item;
-    float *x = plan->x + (ptrdiff_t)r * ld;
-    const char *next = row; /* rows come from anywhere in memory: the next one is asked for along the way */
-    if (r + 1 < r1) next = (const char *)data->x + (size_t)sample_of(ctx, r + 1) * (size_t)I * item;
-    if (bytes) {
-      const uint8_t *u = (const uint8_t *)row;
-      for (int i = 0; i < whole; i += VW) {
-        if (i % 64 == 0) __builtin_prefetch(next + i);
-        typedef uint8_t vb __attribute__((vector_size(VW), aligned(1), may_alias));
-        vf f = __builtin_convertvector(*(const vb *)(u + i), vf);
-        vstore(x + i, affine ? vfma(f, vload(scale + i), vload(shift + i)) : f);
-      }
-      for (int i = whole; i < I; i++) x[i] = affine ? (float)u[i] * scale[i] + shift[i] : (float)u[i];
-    } else {
-      const float *f = (const float *)row;
-      for (int i = 0; i < whole; i += VW) {
-        if (i % 16 == 0) __builtin_prefetch(next + i * 4);
-        vf z = vloadu(f + i);
-        vstore(x + i, affine ? vfma(z, vload(scale + i), vload(shift + i)) : z);
-      }
-      for (int i = whole; i < I; i++) x[i] = affine ? f[i] * scale[i] + shift[i] : f[i];
-    }
+  int ld = plan->layer[0].x_ld;
+  if (data->x_type == HDL_CSR || data->x_type == HDL_MIXED) {
+    for (int r = r0; r < r1; r++) fill_row(plan, data, sample_of(ctx, r), plan->x + (ptrdiff_t)r * ld);
+    return;
   }
+  ptrdiff_t item = data->x_type == HDL_U8 ? 1 : sizeof(float), I = plan->layer[0].I;
+  hdl_strided whole = {data->x, data->x_type, data->n, I, I * item, item};
+  bool lie = data->x_type == HDL_NUMBERS;
+  hdl_place to = {ctx->order, ctx->base, r0, r1, plan->x, ld, plan->scale, plan->shift};
+  bool finite = lie ? lay_parts(data->part, data->parts, true, to) : lay_parts(&whole, 1, false, to);
+  if (lie && !finite) atomic_store(&plan->nonfinite, 1);
 }
 
 /* Drops inputs of rows x [B, x_ld]; an autoencoder's target is what was there before. */

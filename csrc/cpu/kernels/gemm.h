@@ -64,7 +64,8 @@ KERNEL void lay_rows(const gemm_call *gemm, slab b) {
 }
 
 /* Computes rows r0 … r1 of a slab, blocks of them that lie side by side. */
-INLINE void gemm_rows(const gemm_call *gemm, const micro_table *micro, slab b, slice x, slice next, int r0, int r1) {
+INLINE void gemm_rows(const gemm_call *gemm, const micro_table *micro, slab b, slice x, micro_next *next, int r0,
+                      int r1) {
   int pv = x.pv, mr = micro->rows[pv], groups = (r1 - r0 + mr - 1) / mr;
   int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
   bool last = b.s + 1 == gemm->slices;
@@ -74,23 +75,24 @@ INLINE void gemm_rows(const gemm_call *gemm, const micro_table *micro, slab b, s
     float *tile = gemm->c + (ptrdiff_t)r * gemm->ldc + x.v0 * VW;
     const float *a = gemm->a + (ptrdiff_t)r * gemm->lda + x.k0;
     if (gemm->laid) a = gemm->room + (ptrdiff_t)(r0 - b.r0) * (x.k1 - x.k0) + (r - r0);
-    if (gemm->cold) prefetch_share(next.p, (next.k1 - next.k0) * next.ld, r - b.r0, r + run * n - b.r0, b.r1 - b.r0);
     if (gemm->cold && last && gemm->e->a && r + 2 * n <= b.r1)
       prefetch_rows(gemm->e->a + (ptrdiff_t)(r + n) * gemm->e->lda + x.v0 * VW, gemm->e->lda, n, pv);
     const float *init = b.s ? tile : gemm->bias ? gemm->bias + x.v0 * VW : NULL;
-    micro->of[gemm->laid][pv - 1][n - 1](gemm->cold, run, x.k1 - x.k0, a, gemm->laid ? VW : gemm->lda, x.p, x.ld, init,
-                                         b.s ? gemm->ldc : 0, tile, gemm->ldc, NULL);
+    micro->of[gemm->laid][pv - 1][n - 1](gemm->cold ? next : NULL, run, x.k1 - x.k0, a, gemm->laid ? VW : gemm->lda, x.p,
+                                         x.ld, init, b.s ? gemm->ldc : 0, tile, gemm->ldc, NULL);
     if (last) apply_epilogue(gemm->e, tile, gemm->ldc, r, n, x.v0, pv);
   }
 }
 
 /* Computes a slab. C carries the sums from slice to slice. Meanwhile what is multiplied next comes into L2. */
-static void gemm_slab(const gemm_call *gemm, slab b, slice next) {
+static void gemm_slab(const gemm_call *gemm, slab b, slice then) {
   const micro_table *micro = gemm->pairs ? gemm->pairs : &micro_single;
   slice x = slice_of(gemm, b);
+  int blocks = (b.r1 - b.r0) / micro->rows[x.pv];
+  micro_next next = ask_meanwhile(then.p, (then.k1 - then.k0) * then.ld, blocks, x.k1 - x.k0);
   for (int r = b.r0, n; r < b.r1; r += n) {
     n = gemm->laid && b.r1 - r > VW ? VW : b.r1 - r;
-    gemm_rows(gemm, micro, b, x, next, r, r + n);
+    gemm_rows(gemm, micro, b, x, &next, r, r + n);
   }
 }
 

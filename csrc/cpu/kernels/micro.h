@@ -17,6 +17,8 @@
 #include "../internal.h"
 #include "vec.h"
 
+enum { MICRO_STEP = 4 }; /* k between two lines that are asked for, at least */
+
 #if defined(__AVX512F__) && VW == 16
 enum { SPARE = 0, MR1 = 16, MR2 = 12, MR3 = 8 }; /* 32 registers */
 #else
@@ -31,6 +33,12 @@ INLINE void micro_ahead(const int T, const int MR, const int PV, const float *a,
     __builtin_prefetch(c + r * ldc, 1), __builtin_prefetch(c + r * ldc + PV * VW - 1, 1);
     if (!T) __builtin_prefetch(a + r * lda), __builtin_prefetch(a + r * lda + 16);
   }
+}
+
+/* Has n floats at p asked for while so many blocks are multiplied, each over K. */
+INLINE micro_next ask_meanwhile(const float *p, int n, int blocks, int K) {
+  int lines = (n + 15) / 16, step = lines ? (int)((int64_t)blocks * K / lines) : K;
+  return (micro_next){(const char *)p, (const char *)(p + n), step > MICRO_STEP ? step : MICRO_STEP};
 }
 
 /* What a and p hold: numbers, or pairs; pairs that the processor adds itself. */
@@ -68,9 +76,9 @@ INLINE vf micro_begin(const int kind, ptrdiff_t ldi, vf x) {
   return vkeep(x, ~(vabs(x) < vset(0x1p-102f)));
 }
 
-INLINE void micro_body(const int kind, const int T, const int MR, const int PV, int K, const float *a, ptrdiff_t lda,
-                       const float *p, ptrdiff_t ldp, const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc,
-                       const fused_sgd *sgd) {
+INLINE void micro_body(const int kind, const int T, const int MR, const int PV, micro_next *next, int K, const float *a,
+                       ptrdiff_t lda, const float *p, ptrdiff_t ldp, const float *init, ptrdiff_t ldi, float *c,
+                       ptrdiff_t ldc, const fused_sgd *sgd) {
   vf acc[16][HDL_PV];
   if (init) {
 #pragma GCC unroll 16
@@ -83,22 +91,29 @@ INLINE void micro_body(const int kind, const int T, const int MR, const int PV, 
 #pragma GCC unroll 3
       for (int v = 0; v < PV; v++) acc[r][v] = (vf){0};
   }
-  for (int k = 0; k < K; k++, p += ldp, a += T ? lda : 1) {
+  for (int left = K, step; left > 0; left -= step) {
+    step = left;
+    if (next && next->at < next->end) {
+      if (step > next->step) step = next->step;
+      __builtin_prefetch(next->at, 0, 2), next->at += 64;
+    }
+    for (int k = 0; k < step; k++, p += ldp, a += T ? lda : 1) {
 #pragma GCC unroll 2
-    for (int half = kind == PAIRS; half >= 0; half--) {
-      /* both halves would else keep p and a in registers, which sums need */
-      if (kind == PAIRS) __asm__ volatile("" ::: "memory");
-      vf q[HDL_PV];
+      for (int half = kind == PAIRS; half >= 0; half--) {
+        /* both halves would else keep p and a in registers, which sums need */
+        if (kind == PAIRS) __asm__ volatile("" ::: "memory");
+        vf q[HDL_PV];
 #pragma GCC unroll 3
-      for (int v = 0; v < PV; v++) {
-        q[v] = micro_load(kind, half, p + v * VW);
-        IN_REGISTER(q[v]);
-      }
+        for (int v = 0; v < PV; v++) {
+          q[v] = micro_load(kind, half, p + v * VW);
+          IN_REGISTER(q[v]);
+        }
 #pragma GCC unroll 16
-      for (int r = 0; r < MR; r++) {
-        vf x = micro_set(kind, half, T ? a + r : a + r * lda);
+        for (int r = 0; r < MR; r++) {
+          vf x = micro_set(kind, half, T ? a + r : a + r * lda);
 #pragma GCC unroll 3
-        for (int v = 0; v < PV; v++) acc[r][v] = micro_add(x, q[v], acc[r][v]);
+          for (int v = 0; v < PV; v++) acc[r][v] = micro_add(x, q[v], acc[r][v]);
+        }
       }
     }
   }
@@ -120,12 +135,12 @@ INLINE void micro_body(const int kind, const int T, const int MR, const int PV, 
 }
 
 #define SIZE(kind, t, pv, mr)                                                                                          \
-  static void micro_##kind##_##t##_##pv##_##mr(bool ahead, int groups, int K, const float *a, ptrdiff_t lda,           \
+  static void micro_##kind##_##t##_##pv##_##mr(micro_next *next, int groups, int K, const float *a, ptrdiff_t lda,           \
                                                const float *p, ptrdiff_t ldp, const float *init, ptrdiff_t ldi,        \
                                                float *c, ptrdiff_t ldc, const fused_sgd *sgd) {                        \
     for (int g = 0; g < groups; g++, a += t ? mr : mr * lda, c += mr * ldc) {                                          \
-      if (ahead) micro_ahead(t, mr, pv, a, lda, c, ldc);                                                               \
-      micro_body(kind, t, mr, pv, K, a, lda, p, ldp, init, ldi, c, ldc, sgd);                                          \
+      if (next) micro_ahead(t, mr, pv, a, lda, c, ldc);                                                               \
+      micro_body(kind, t, mr, pv, next, K, a, lda, p, ldp, init, ldi, c, ldc, sgd);                                          \
       if (init) init += mr * ldi;                                                                                      \
     }                                                                                                                  \
   }

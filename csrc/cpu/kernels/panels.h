@@ -25,20 +25,34 @@ KERNEL void sum_columns(const float *a, ptrdiff_t lda, int rows, bool first, flo
   }
 }
 
+/* Finds where block b (of VW rows of w) of vector v lies in wt, or in its pairs, whose rows are *ld apart. */
+INLINE float *copy_at(const hdl_layer *layer, int b, int v, int *ld) {
+  int nq = layer->m_padded / VW, t = hdl_panel_of(nq, b), t0 = hdl_panel_start(nq, t);
+  int rows = layer->paired ? (layer->n + 1) / 2 : layer->n;
+  *ld = (hdl_panel_start(nq, t + 1) - t0) * VW;
+  float *out = (layer->paired ? layer->wt_pairs : layer->wt) + (size_t)t0 * VW * (size_t)rows + (b - t0) * VW;
+  return out + (ptrdiff_t)(layer->paired ? v * VW / 2 : v * VW) * *ld;
+}
+
+/* Asks for what transpose_part writes of one block and one panel. */
+INLINE void prefetch_copy(const hdl_layer *layer, int b, int panel) {
+  if (!layer->wt || layer->paired) return;
+  int v0 = hdl_panel_start(layer->nv, panel), v1 = hdl_panel_start(layer->nv, panel + 1), ld;
+  float *out = copy_at(layer, b, v0, &ld);
+  for (int o = v0 * VW; o < v1 * VW && o < layer->n; o++, out += ld) __builtin_prefetch(out, 1);
+}
+
 /* Writes blocks block0 … block1 (of VW rows of w) of panels panel0 … panel1 to wt, transposed in registers; for
  * products in pairs both as pairs, of rows of w and of rows of wt. */
 KERNEL void transpose_part(hdl_layer *layer, int block0, int block1, int panel0, int panel1) {
-  int nq = layer->m_padded / VW;
   for (int panel = panel0; panel < panel1; panel++) {
     int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
     for (int b = block0; b < block1; b++) {
-      int t = hdl_panel_of(nq, b), t0 = hdl_panel_start(nq, t), tv = hdl_panel_start(nq, t + 1) - t0;
       const float *w = tile_at(layer, layer->w, v0, pv, b * VW);
       if (layer->paired) pair_rows(w, pv * VW, VW, pv, layer->w_pairs + (w - layer->w) / 2, pv * VW);
       if (layer->paired && !layer->wt_pairs) continue;
-      int rows = layer->paired ? (layer->n + 1) / 2 : layer->n;
-      float *out = (layer->paired ? layer->wt_pairs : layer->wt) + (size_t)t0 * VW * (size_t)rows + (b - t0) * VW;
-      for (int v = 0; v < pv; v++) {
+      for (int v = 0, ld; v < pv; v++) {
+        float *out = copy_at(layer, b, v0 + v, &ld);
         vf r[VW];
 #pragma GCC unroll 16
         for (int i = 0; i < VW; i++) r[i] = vload(w + (i * pv + v) * VW);
@@ -47,12 +61,12 @@ KERNEL void transpose_part(hdl_layer *layer, int block0, int block1, int panel0,
         if (layer->paired) {
 #pragma GCC unroll 8
           for (int i = 0; i < VW; i += 2)
-            if (o + i < layer->n) vstore(out + (ptrdiff_t)((o + i) / 2) * tv * VW, pair_of(r[i], r[i + 1]));
+            if (o + i < layer->n) vstore(out + (ptrdiff_t)(i / 2) * ld, pair_of(r[i], r[i + 1]));
         } else if (o + VW <= layer->n) {
 #pragma GCC unroll 16
-          for (int i = 0; i < VW; i++) vstore(out + (ptrdiff_t)(o + i) * tv * VW, r[i]);
+          for (int i = 0; i < VW; i++) vstore(out + (ptrdiff_t)i * ld, r[i]);
         } else {
-          for (int i = 0; o + i < layer->n; i++) vstore(out + (ptrdiff_t)(o + i) * tv * VW, r[i]);
+          for (int i = 0; o + i < layer->n; i++) vstore(out + (ptrdiff_t)i * ld, r[i]);
         }
       }
     }

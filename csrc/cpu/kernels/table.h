@@ -5,7 +5,6 @@
 #include "gather.h"
 #include "gibbs.h"
 #include "loss.h"
-#include "rows.h"
 
 /* Runs n rounds of 12 independent multiply-adds in registers: the most that a core can do. */
 static float peak(int64_t n) {

@@ -58,12 +58,6 @@ INLINE void prefetch_rows(const float *p, ptrdiff_t ld, int rows, int nv) {
     for (int i = 0; i < nv * VW + 15; i += 16) __builtin_prefetch(p + r * ld + (i < nv * VW ? i : nv * VW - 1), 1);
 }
 
-/* Asks for shares i … j, of so many, of n floats to be in L2 when it comes to them. */
-INLINE void prefetch_share(const float *p, int n, int i, int j, int shares) {
-  int lines = (n + 15) / 16;
-  for (int k = lines * i / shares; k < lines * j / shares; k++) __builtin_prefetch(p + 16 * k, 0, 2);
-}
-
 /* max and min against a constant c; a NaN in x stays a NaN */
 #if VW == 16 && defined(__AVX512F__)
 INLINE vf vmax(vf x, vf c) { return (vf)_mm512_max_ps((__m512)c, (__m512)x); }

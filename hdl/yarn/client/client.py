@@ -14,7 +14,7 @@ from typing import Any
 from hdl import envpack, fs, identity, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job
-from hdl.yarn.client import classes, leftovers, placement, renewal, submission
+from hdl.yarn.client import classes, connection, leftovers, placement, renewal, submission
 from hdl.yarn.client.connection import connect
 from hdl.yarn.client.submission import TYPE
 from hdl.yarn.comm.credentials import Credentials
@@ -87,23 +87,32 @@ class Begun:
         See `classes.ready`.
     application : Future
         YARN's answer to who wants a new application.
+    credentials : Future of Credentials
+        The application's keys.
     """
 
     packed: Future[Path] | None
     storage: Future[None]
     classes: Future[str]
     application: Future[Any]
+    credentials: Future[Credentials]
+
+    def configuration(self) -> Any:
+        """Wait for Java's Configuration; fails at once where YARN cannot be reached."""
+        self.application.result()
+        return connect()[0]
 
 
 def begin(settings: Settings) -> Begun:
     """Begin what a submission by these settings needs, before its job is known; `submit` is told of any error."""
-    pool = ThreadPoolExecutor(4, thread_name_prefix=java.THREAD)
+    pool = ThreadPoolExecutor(5, thread_name_prefix=java.THREAD)
     packs = not (settings.python or settings.archive)
     begun = Begun(
         pool.submit(envpack.pack, python=settings.bare_python or None) if packs else None,
         pool.submit(_reach_storage),
         pool.submit(classes.ready, make=packs),
-        pool.submit(_new_application),
+        pool.submit(connection.new_application),
+        pool.submit(Credentials.make),
     )
     pool.shutdown(wait=False)
     return begun
@@ -155,9 +164,9 @@ def submit(
 
     begun = begun or begin(settings)
     pool = ThreadPoolExecutor(2, thread_name_prefix=java.THREAD)
+    near = pool.submit(placement.near, begun.configuration, job, settings)
     new = begun.application.result()  # first: what keeps it from being had is told once
     conf, yarn = connect()
-    near = pool.submit(placement.near, conf, job, settings)
     clock("connect")
     context, offer = new.getApplicationSubmissionContext(), new.getNewApplicationResponse()
     application = str(context.getApplicationId())
@@ -177,7 +186,7 @@ def submit(
         order = json.dumps({**config, "files": submission.of_workers(files)}).encode()
         written = pool.submit(submission.put, conf, f"{folder}/{TASK_CONFIG}", order)
         principal = submission.put_keytab(conf, folder)
-        credentials = Credentials.make()
+        credentials = begun.credentials.result()
         made(credentials)
         entries, first = credentials.to_dict(), tokens.for_submission(conf, file_systems)
         if len(order) <= MAX_ORDER:
@@ -309,12 +318,6 @@ def _report(answer: Any) -> Report:
         attempt=int(attempt.getAttemptId()) if attempt is not None else 0,
         tags=tuple(sorted(str(tag) for tag in answer.getApplicationTags() or ())),
     )
-
-
-def _new_application() -> Any:
-    _, yarn = connect()
-    with java.call("a new application"):
-        return yarn.createApplication()
 
 
 def _reach_storage() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache
 from itertools import pairwise
@@ -16,6 +17,7 @@ from hdl import timeline
 from hdl.yarn.resource_manager import java, listening
 
 _CONNECTING = threading.Lock()
+_asked: Future[Any] | None = None  # by `warm`, and not needed yet
 COMMANDS = ("train", "evaluate")  # that have `--runner`
 # Words after which Java must wait: for who logs in, or because it is not needed.
 WAIT = ("--principal", "--keytab", "--proxy-user", "--dry-run", "--help", "-h")
@@ -36,14 +38,46 @@ def asked_for(words: Sequence[str]) -> bool:
 
 
 def warm() -> None:
-    """Begin to connect in the background; errors are raised later, by the functions that need the connection."""
+    """Begin to connect in the background, as a program's first step, and ask for the application that will be needed.
 
-    def begin() -> None:
-        with suppress(Exception):
-            conf, _ = connect()
-            java.load_class("org.apache.hadoop.fs.FileSystem").get(conf)  # a thousand classes and a configuration
+    Errors are raised later, by the functions that need the connection.
+    """
+    global _asked
+    if _asked is not None:
+        return
+    java.load_bridge()
+    _asked = Future()
+    threading.Thread(target=_warm, args=(_asked,), name=java.THREAD, daemon=True).start()
 
-    threading.Thread(target=begin, name=java.THREAD, daemon=True).start()
+
+def _warm(asked: Future[Any]) -> None:
+    try:
+        asked.set_result(_new_application())
+    except Exception as error:
+        asked.set_exception(error)
+        return
+    with suppress(Exception):
+        conf, _ = connect()
+        java.load_class("org.apache.hadoop.fs.FileSystem").get(conf)  # a thousand classes and a configuration
+
+
+def new_application() -> Any:
+    """Ask YARN for a new application, or wait for the answer where `warm` has asked: that one is given out once.
+
+    Raises
+    ------
+    HdlError
+        YARN cannot be reached, or refuses.
+    """
+    global _asked
+    asked, _asked = _asked, None
+    return asked.result() if asked else _new_application()
+
+
+def _new_application() -> Any:
+    _, yarn = connect()
+    with java.call("a new application"):
+        return yarn.createApplication()
 
 
 def connect() -> tuple[Any, Any]:

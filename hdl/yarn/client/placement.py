@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,10 +14,17 @@ from hdl.yarn.settings import Settings
 MOST = 2000  # pieces of files whose blocks are asked for; the master asks where there are more
 
 
-def near(conf: Any, job: Job, settings: Settings) -> list[list[str]]:
+def near(configuration: Callable[[], Any], job: Job, settings: Settings) -> list[list[str]]:
     """List for each worker the hosts that hold its shards' blocks, those with most bytes first.
 
     It is a hint: whatever hinders finding them leaves it to the master, which says what is wrong with the data.
+
+    Parameters
+    ----------
+    configuration : function
+        Gives Java's Configuration, and may wait for it.
+    job : Job
+    settings : Settings
 
     Returns
     -------
@@ -29,6 +37,7 @@ def near(conf: Any, job: Job, settings: Settings) -> list[list[str]]:
         splits = job.source().splits(job.spec.shards)
         shards = groups(len(splits), min(settings.workers, len(splits)))
         if sum(map(len, splits)) <= MOST:
+            conf = configuration()
             return [_hosts(conf, [split for shard in own for split in splits[shard]]) for own in shards]
     return []
 

@@ -31,6 +31,7 @@ STYLE = page.STYLE + (
     ".said li:last-child{border-bottom:0}.said time{color:var(--ink-2);font-variant-numeric:tabular-nums}"
     ".said span{overflow-wrap:anywhere}"
     ".lost{margin:0;padding:10px 20px;text-align:center;background:rgb(var(--warm)/.16);font-size:14px}"
+    "@media(min-width:701px){.cards:has(:nth-child(6)){grid-template-columns:repeat(3,1fr)}}"
     "@media(max-width:700px){.workers thead{display:none}.workers,.workers tbody{display:block}"
     ".workers tr{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:2px 12px;padding:12px 0;"
     "border-bottom:1px solid var(--line)}.workers tbody tr:last-child{border-bottom:0}"

@@ -20,21 +20,24 @@ from hdl.yarn.dashboard.state import Snapshot, participation
 
 STRAGGLER_FACTOR = 1.25  # a straggler takes so many times the median of the others' seconds, or more
 SHARDS_CHARACTERS, TITLE_CHARACTERS = 40, 60  # at most
+SESSION = ("trains", "waits", "decoded data", "memory used")  # facts of a session, which has a section for them
 STATES = ("starting", "running", "finished", "failed")  # those that the style knows
 
 
 def render(snapshot: Snapshot) -> str:
     """Render the page as HTML text."""
-    status = snapshot.status
+    status, facts = snapshot.status, dict(snapshot.status["facts"])
+    session = {name: facts.pop(name) for name in SESSION if name in facts}
     sections = [
-        _header(snapshot),
+        _header(snapshot, "Session" if session else "Training"),
         _cards(snapshot),
+        page.section("Session", "", page.lines(session.items())) if session else "",
         _curves(snapshot),
         _workers(status["workers"], participation(status["workers"], status["facts"])),
         _messages(status["messages"]),
     ]
-    if status["facts"]:
-        sections.append(page.section("Job", "", page.facts(status["facts"].items())))
+    if facts:
+        sections.append(page.section("Job", "", page.facts(facts.items())))
     sections.append(
         '<footer>Shown anew every 2 s · <a href="status.json">status.json</a> · '
         '<a href="events.json?since=0">events.json</a></footer>'
@@ -53,10 +56,10 @@ def render(snapshot: Snapshot) -> str:
     )
 
 
-def _header(snapshot: Snapshot) -> str:
+def _header(snapshot: Snapshot, kind: str) -> str:
     status = snapshot.status
     state = status["state"] if status["state"] in STATES else ""
-    title = status["facts"].get("net") or "Training"
+    title = status["facts"].get("net") or kind
     title = title if len(title) <= TITLE_CHARACTERS else f"{title[: TITLE_CHARACTERS - 1]}…"  # the whole is under Job
     stage, done, total = snapshot.progress
     now = [status["stage"]] if status["stage"] else []

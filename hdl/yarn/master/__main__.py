@@ -12,8 +12,10 @@ from hdl import quick
 if __name__ == "__main__":
     quick.begin()
     faulthandler.enable()  # before Java: after it, it would take Java's own signals for crashes
+    from hdl.yarn.resource_manager import java
     from hdl.yarn.resource_manager.clients import Clients
 
+    java.load_bridge()
     clients = Clients()
     from hdl.yarn.master import early
 

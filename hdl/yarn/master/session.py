@@ -101,6 +101,7 @@ class Session:
 
     def _carry_out(self, given: Given) -> None:
         self._present = given
+        self._show_facts()
         watcher = _Both(self.watcher, given.record)
         self.group.message = watcher.message
         self.group.leave_mesh()  # workers that left a command midway have left it, too
@@ -152,11 +153,15 @@ class Session:
         if time.monotonic() - self._shown < SHOW_SECONDS:
             return
         self._shown = time.monotonic()
+        self._show_facts()
+        self.watcher.workers(self.group.status())
+
+    def _show_facts(self) -> None:
+        """Show who has workers, who waits and what is kept, if that has changed."""
         facts = self.trials.facts()
         if facts != self._facts:
             self._facts = facts
             self.watcher.facts(facts)
-        self.watcher.workers(self.group.status())
 
     # --- the client ---------------------------------------------------------------------------------------------------
 
@@ -185,6 +190,7 @@ class Session:
             case Stop():
                 self._stopped, ends = True, self._ends_present()
         self.group.server.send(SESSION, self._told(number, message).to_dict())
+        self._show_facts()  # here too, as a training may have the master to itself for long
         if ends:
             raise KeyboardInterrupt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,7 +32,8 @@ class Clients:
     def __init__(self) -> None:
         self.pool = ThreadPoolExecutor(4, thread_name_prefix="hdl-nodes")
         self._conf = self.pool.submit(self._begin)
-        self._master, self._nodes = (self.pool.submit(self._make, name) for name in ("AMRMClient", "NMClient"))
+        self._master = self.pool.submit(self._make, "AMRMClient")
+        self._nodes = self.pool.submit(self._make_nodes)
 
     @property
     def conf(self) -> Any:
@@ -44,15 +46,27 @@ class Clients:
         """
         return self._conf.result()
 
-    def both(self) -> tuple[Any, Any]:
-        """Wait for the ResourceManager's and the nodes' client.
+    @property
+    def master(self) -> Any:
+        """Wait for the ResourceManager's client.
 
         Raises
         ------
         HdlError
-            A client could not be started.
+            It could not be started.
         """
-        return self._master.result(), self._nodes.result()
+        return self._master.result()
+
+    @property
+    def nodes(self) -> Any:
+        """Wait for the nodes' client.
+
+        Raises
+        ------
+        HdlError
+            It could not be started.
+        """
+        return self._nodes.result()
 
     def _begin(self) -> Any:
         java.start()
@@ -64,4 +78,12 @@ class Clients:
             client = getattr(java.load_class(f"{CALLS}.{name}"), f"create{name}")()
             client.init(conf)
             client.start()
+        return client
+
+    def _make_nodes(self) -> Any:
+        """Make the nodes' client, after that which registers: there is nothing to tell a node of before."""
+        futures.wait([self._master])
+        client = self._make("NMClient")
+        # Stopping containers when the client stops would be ours to do; the next attempt wants to find them.
+        client.cleanupRunningContainersOnStop(False)
         return client

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from hdl.envpack import UNPACKED
@@ -22,8 +23,9 @@ from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resou
 from hdl.yarn.settings import Settings
 
 BEAT_SECONDS = 1.0
-EAGER_SECONDS = 0.1  # between two heartbeats while a request is not met, for as long as
-EAGER_FOR = 15.0
+# Between two heartbeats while a request is not met: how long at first, for the next seconds, and until when.
+FIRST_SECONDS, FIRST_FOR = 0.02, 1.0
+EAGER_SECONDS, EAGER_FOR = 0.1, 15.0
 UNREGISTER_SECONDS = 20.0
 NUMBERS = 1 << 16  # of requests; a priority is a number plus how often it was asked, times this
 
@@ -55,25 +57,22 @@ class Hadoop(Resources):
         files: Mapping[str, Mapping[str, Any]] | None = None,
     ):  # fmt: skip
         clients = clients or Clients()
-        self._settings, self._conf, self._pool = settings, clients.conf, clients.pool
+        self._settings, self._conf, self._pool, self._clients = settings, clients.conf, clients.pool, clients
         if files is None:
             files = {UNPACKED: launch.located(self._conf, settings.archive)} if settings.archive else {}
-        self._files = {name: launch.resource(file, archive=name == UNPACKED) for name, file in files.items()}
+        self._described = files
         threads = settings.threads or settings.vcores
         self._variables = launch.environment(settings, bool(settings.archive), threads)
         self._command = launch.command(launch.python_of(settings), module, [staging])
-        self._scheme = java.web_scheme(self._conf)
         self._size = launch.capability(settings.memory, settings.vcores, settings.gpus)
         types = java.load_class(f"{RECORDS}.ExecutionType")
         kind = types.OPPORTUNISTIC if settings.opportunistic else types.GUARANTEED
         self._execution = java.load_class(f"{RECORDS}.ExecutionTypeRequest").newInstance(kind, True)
-        self._master, self._nodes = clients.both()
-        # Stopping containers when the client stops would be ours to do; the next attempt wants to find them.
-        self._nodes.cleanupRunningContainersOnStop(False)
+        self._master = clients.master
         self._lock = threading.Lock()  # of all below
         self._asked: dict[int, Any] = {}  # number to request
         self._times = 0
-        self._eager_until = 0.0
+        self._asked_last = -EAGER_FOR  # by the clock
         self._held: dict[str, Any] = {}  # id to Java's container
         self._stopping: set[str] = set()
         self._changes = Changes()
@@ -82,6 +81,14 @@ class Hadoop(Resources):
         self._failed: HdlError | None = None
         self._wake, self._over = threading.Event(), threading.Event()
         self._beat: threading.Thread | None = None
+
+    @cached_property
+    def _files(self) -> dict[str, Any]:
+        return {name: launch.resource(file, archive=name == UNPACKED) for name, file in self._described.items()}
+
+    @cached_property
+    def _scheme(self) -> str:
+        return java.web_scheme(self._conf)
 
     def register(self, host: str, port: int, url: str) -> list[Container]:
         with java.call("registering with YARN"):
@@ -106,7 +113,7 @@ class Hadoop(Resources):
             )  # fmt: skip
             self._master.addContainerRequest(request)
             self._asked[number] = request
-            self._eager_until = time.monotonic() + EAGER_FOR
+            self._asked_last = time.monotonic()
         self._wake.set()
 
     def cancel(self, number: int) -> None:
@@ -138,7 +145,7 @@ class Hadoop(Resources):
         credentials = java.credentials_buffer(dict(secret_keys), tokens.own())
         context = launch.context(self._command, self._variables, self._files, credentials, self._settings)
         self._pool.submit(
-            self._call_node, container.id, lambda: self._nodes.startContainer(held, context), "starting it"
+            self._call_node, container.id, lambda: self._clients.nodes.startContainer(held, context), "starting it"
         )
 
     def stop(self, container: str) -> None:
@@ -147,8 +154,10 @@ class Hadoop(Resources):
             if held is None or container in self._stopping:
                 return
             self._stopping.add(container)
-        call = self._nodes.stopContainer
-        self._pool.submit(self._call_node, container, lambda: call(held.getId(), held.getNodeId()), "stopping it")
+        self._pool.submit(
+            self._call_node, container, lambda: self._clients.nodes.stopContainer(held.getId(), held.getNodeId()),
+            "stopping it",
+        )  # fmt: skip
 
     def unregister(self, succeeded: bool, message: str, url: str = "") -> None:
         self._end_beat()
@@ -169,9 +178,7 @@ class Hadoop(Resources):
 
     def _heartbeat(self) -> None:
         while not self._over.is_set():
-            with self._lock:
-                eager = self._asked and time.monotonic() < self._eager_until
-            self._wake.wait(EAGER_SECONDS if eager else BEAT_SECONDS)
+            self._wake.wait(self._pause())
             self._wake.clear()
             if self._over.is_set():
                 return
@@ -184,6 +191,12 @@ class Hadoop(Resources):
                 with self._lock:
                     self._failed = error if isinstance(error, HdlError) else WorkerError(f"YARN's heartbeat: {error}")
                 return
+
+    def _pause(self) -> float:
+        """Return the seconds until the next heartbeat."""
+        with self._lock:
+            waited = time.monotonic() - self._asked_last if self._asked else EAGER_FOR
+        return FIRST_SECONDS if waited < FIRST_FOR else EAGER_SECONDS if waited < EAGER_FOR else BEAT_SECONDS
 
     def _take(self, answer: Any) -> None:
         """Process the ResourceManager's answer to a heartbeat; the caller holds the lock."""

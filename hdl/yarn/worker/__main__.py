@@ -23,7 +23,6 @@ def main() -> None:
     from hdl.yarn.comm import tokens
     from hdl.yarn.comm.credentials import WorkerCredentials
     from hdl.yarn.process import run_and_exit
-    from hdl.yarn.resource_manager.tokens import start_java
     from hdl.yarn.settings import CONTROL
     from hdl.yarn.worker.worker import Worker
 
@@ -32,6 +31,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     staging, entries = sys.argv[1], tokens.read()
     if tokens.has_storage_tokens():  # fresh ones will follow: JPype's Java takes them, one that libhdfs starts does not
+        from hdl.yarn.resource_manager.tokens import start_java
+
         libhdfs.before_java.append(lambda: start_java(shlex.split(os.environ.get("LIBHDFS_OPTS", ""))))
     credentials, master = WorkerCredentials.from_dict(entries), entries[CONTROL].decode()
     # The way to HDFS takes half a second to open: meanwhile the worker says hello.

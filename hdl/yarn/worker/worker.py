@@ -296,10 +296,10 @@ class Worker:
         while True:
             try:
                 return wait(mesh.POLL)
-            except DeadlineError:
+            except DeadlineError as error:
                 self.check()
-                if time.monotonic() > until:
-                    raise
+                if time.monotonic() > until:  # of the pieces of waiting the last one tells its own length
+                    raise DeadlineError(f"{str(error).rpartition(' within ')[0]} within {seconds:g} s") from None
 
     def check(self) -> None:
         """Raise `Aborted` if a newer command is there or the master is gone, so that waiting for peers is of no use."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import resource
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,27 +35,30 @@ HANDSHAKES = 100
 EXCHANGES = 500
 IDLE = 2.0  # seconds of a round in which the master hears signs of life alone
 HOST = "127.0.0.1"
+PATIENCE = 60.0  # s
 
 
-def transport() -> Costs:
-    """Measures messages and connections of a mesh between two processes."""
+def transport(
+    sizes: dict[int, int] = SIZES, handshakes: int = HANDSHAKES, ready: Callable[[], Any] = lambda: None
+) -> Costs:
+    """Measures messages and connections of a mesh between two processes; `ready` is called before small ones."""
     context, credentials = mp.get_context("spawn"), Credentials.make()
     here, there = context.Pipe()
     keys = credentials.worker("worker")
-    process = context.Process(target=_peer, args=(there, keys), daemon=True)
+    process = context.Process(target=_peer, args=(there, keys, sizes, handshakes), daemon=True)
     process.start()
     try:
         box = Mailbox(WorkerCredentials.from_dict(keys).tls(server=True), HOST)
         own = WorkerCredentials.from_dict(keys).tls(server=False)
         address = here.recv()
         began = time.process_time()
-        outs = [tls.connect(own, address, _hello(number), 10) for number in range(HANDSHAKES)]
-        opened = (time.process_time() - began) / HANDSHAKES
+        outs = [tls.connect(own, address, _hello(number), PATIENCE) for number in range(handshakes)]
+        opened = (time.process_time() - began) / handshakes
         here.send(box.address)
         accepted = here.recv()
-        mesh = Mesh(0, 2, 1, {1: outs[0]}, {1: box.peer(1, 0, 10)})
+        mesh = Mesh(0, 2, 1, {1: outs[0]}, {1: box.peer(1, 0, PATIENCE)})
         sent, received = {}, {}
-        for size, count in SIZES.items():
+        for size, count in sizes.items():
             piece = np.ones(size, np.uint8).data
             mesh.send(1, [piece])
             here.recv()
@@ -62,6 +67,7 @@ def transport() -> Costs:
                 mesh.send(1, [piece])
             sent[size] = (time.process_time() - began) / count
             received[size] = here.recv() / count
+        ready()
         message = exchanging(mesh) / 4  # of an exchange's two messages out and two in
     finally:
         process.kill()
@@ -87,17 +93,17 @@ def _hello(number: int) -> dict[str, Any]:
     return {"purpose": "peer", "generation": 1, "rank": number}
 
 
-def _peer(pipe: Any, keys: dict[str, bytes]) -> None:
+def _peer(pipe: Any, keys: dict[str, bytes], sizes: dict[int, int], handshakes: int) -> None:
     """Be the other process: accept, and receive."""
     box = Mailbox(WorkerCredentials.from_dict(keys).tls(server=True), HOST)
     began = time.process_time()
     pipe.send(box.address)
     address = pipe.recv()
-    inward = [box.peer(1, number, 10) for number in range(HANDSHAKES)]
-    pipe.send((time.process_time() - began) / HANDSHAKES)
-    outward = tls.connect(WorkerCredentials.from_dict(keys).tls(server=False), address, _hello(0), 10)
+    inward = [box.peer(1, number, PATIENCE) for number in range(handshakes)]
+    pipe.send((time.process_time() - began) / handshakes)
+    outward = tls.connect(WorkerCredentials.from_dict(keys).tls(server=False), address, _hello(0), PATIENCE)
     mesh = Mesh(1, 2, 1, {0: outward}, {0: inward[0]})
-    for count in SIZES.values():
+    for count in sizes.values():
         mesh.receive(0)
         pipe.send(None)
         began = time.process_time()
@@ -107,8 +113,31 @@ def _peer(pipe: Any, keys: dict[str, bytes]) -> None:
     exchanging(mesh)
 
 
+@cache
+def crowded(pairs: int) -> float:
+    """Measures a message while so many pairs of processes exchange at once: on shared cores caches are cold."""
+    context = mp.get_context("spawn")
+    told, together = context.Queue(), context.Barrier(pairs)
+    processes = [context.Process(target=_pair, args=(told, together)) for _ in range(pairs)]
+    for process in processes:
+        process.start()
+    try:
+        return statistics.median(told.get(timeout=PATIENCE) for _ in processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def _pair(told: Any, together: Any) -> None:
+    """Be one of the pairs."""
+    told.put(transport({}, 1, lambda: together.wait(PATIENCE)).send_message)
+
+
 def slope(measured: dict[int, float]) -> float:
-    """Fits the seconds of a byte to the two largest sizes."""
+    """Fits the seconds of a byte to the two largest sizes; 0 where nothing was measured."""
+    if not measured:
+        return 0.0
     *_, large, largest = sorted(measured)
     return (measured[largest] - measured[large]) / (largest - large)
 

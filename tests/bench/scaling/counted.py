@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hdl.runners.work import Host
 from hdl.yarn.comm import local
 from hdl.yarn.comm.mesh import Mesh
+from hdl.yarn.protocol import RunRound
 from hdl.yarn.worker.__main__ import main
-from hdl.yarn.worker.worker import Worker
+from hdl.yarn.worker.rounds import Rounds
 
 COUNTED = "counted-{}.jsonl"
 NAMES = "messages", "bytes", "received"
@@ -26,13 +28,12 @@ NAMES = "messages", "bytes", "received"
 def watch() -> None:
     """Add up what passes the mesh from now on; connections are those between hosts, and no Unix sockets."""
     os.environ.pop(local.VARIABLE, None)
-    run_round = Worker._run_round
+    run_round = Rounds.run
 
-    def counted_round(worker: Worker, command: Any) -> Any:
-        mesh = worker.mesh
+    def counted_round(rounds: Rounds, command: RunRound, host: Host, mesh: Mesh | None) -> Any:
         before = counts(mesh)
         began = time.process_time()
-        result = run_round(worker, command)
+        result = run_round(rounds, command, host, mesh)
         told = {
             **{name: value - before[name] for name, value in counts(mesh).items()},
             "round": command.round,
@@ -44,7 +45,7 @@ def watch() -> None:
             file.write(json.dumps(told) + "\n")
         return result
 
-    Worker._run_round = counted_round  # type: ignore[method-assign]
+    Rounds.run = counted_round  # type: ignore[method-assign]
 
 
 def counts(mesh: Mesh | None) -> dict[str, int]:
