@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from hdl.errors import DeadlineError
+from hdl.errors import DeadlineError, WorkerError
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.mailbox import Mailbox, command_of, payload_name, push
+from hdl.yarn.master import payloads
 from hdl.yarn.worker.worker import Worker
 
 
@@ -53,3 +54,19 @@ def test_what_does_not_come_is_told_with_the_time_that_was_waited():
 
     with pytest.raises(DeadlineError, match=r"^the master has not sent 'x' within 0\.3 s$"):
         worker._wait(never, 0.3)
+
+
+@pytest.mark.parametrize(("fails", "tried"), [(WorkerError, 3), (ConnectionResetError, 3), (DeadlineError, 1)])
+def test_a_payload_is_pushed_again_where_a_busy_worker_ended_the_connection(monkeypatch, fails, tried):
+    """As its listener does where a handshake takes longer than `tls.HANDSHAKE_SECONDS`."""
+    errors, pushed = [fails("ended"), fails("ended")], []
+
+    def hurried(context, address, name, content, seconds):
+        pushed.append(name)
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(payloads.mailbox, "push", hurried)
+    member = SimpleNamespace(incarnation=SimpleNamespace(address=("127.0.0.1", 1)))
+    payloads.Payloads.push(SimpleNamespace(context=None), member, "open", [])
+    assert pushed == ["open"] * tried

@@ -51,24 +51,28 @@ KERNEL void code_forward(hdl_plan *plan, int r0, int r1) {
   }
 }
 
+/* Computes a panel of rows r0 … r1 of Z. */
+INLINE void sparse_panel(const hdl_plan *plan, const hdl_context *ctx, int r0, int r1, int v0, int pv) {
+  const hdl_layer *layer = &plan->layer[0];
+  const float *w = tile_at(layer, layer->w, v0, pv, 0);
+  for (int r = r0; r < r1; r++) {
+    vf acc[HDL_PV];
+    /* a thread knows where its last row ends only where the next one's is its own */
+    int64_t i = ctx->order ? ctx->order[r] : ctx->base + r;
+    int from = plan->row_start[r], n = (int)(ctx->data->indptr[i + 1] - ctx->data->indptr[i]);
+    float *z = layer->a + (ptrdiff_t)r * layer->lda + v0 * VW;
+    for (int v = 0; v < pv; v++) acc[v] = vload(layer->b + (v0 + v) * VW);
+    add_rows(acc, w, pv * VW, plan->row_input + from, plan->row_value + from, n, pv);
+    for (int v = 0; v < pv; v++) vstore(z + v * VW, acc[v]);
+  }
+}
+
 /* Z [B, O] = b + sum over a row's entries of x * W[input]; overwrites layer->a */
 KERNEL void sparse_forward(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
   hdl_layer *layer = &plan->layer[0];
   for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
     int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
-    const float *w = tile_at(layer, layer->w, v0, pv, 0);
-    for (int r = r0; r < r1; r++) {
-      vf acc[HDL_PV];
-      /* a thread knows where its last row ends only where the next one's is its own */
-      int64_t i = ctx->order ? ctx->order[r] : ctx->base + r;
-      int from = plan->row_start[r], to = from + (int)(ctx->data->indptr[i + 1] - ctx->data->indptr[i]);
-      for (int v = 0; v < pv; v++) acc[v] = vload(layer->b + (v0 + v) * VW);
-      for (int k = from; k < to; k++) {
-        const float *row = w + (ptrdiff_t)plan->row_input[k] * pv * VW;
-        for (int v = 0; v < pv; v++) acc[v] = vfma(vset(plan->row_value[k]), vload(row + v * VW), acc[v]);
-      }
-      for (int v = 0; v < pv; v++) vstore(layer->a + (ptrdiff_t)r * layer->lda + (v0 + v) * VW, acc[v]);
-    }
+    BY_WIDTH(pv, sparse_panel, plan, ctx, r0, r1, v0)
   }
 }
 

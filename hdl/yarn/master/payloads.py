@@ -6,9 +6,9 @@ Of many workers relays pass on payloads, and keep results for the master.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from typing import Any
 
-from hdl.errors import HdlError
+from hdl.errors import DeadlineError, HdlError
 from hdl.wire import Buffer
 from hdl.yarn.comm import mailbox
 from hdl.yarn.master.member import Member
@@ -16,6 +16,7 @@ from hdl.yarn.master.membership import BULK_SECONDS, Lost
 from hdl.yarn.master.participants import Participants
 
 Content = list[Buffer]
+TRIES = 5  # of pushing a payload
 MakePayload = Callable[[Member], tuple[str, Content] | None]  # name and content; None: nothing is pushed to it
 
 
@@ -24,8 +25,7 @@ class Payloads(Participants):
 
     def push(self, member: Member, name: str, content: Content) -> None:
         """Push a payload to a worker; that a worker is gone shows where its answer is waited for, not here."""
-        with suppress(HdlError, OSError):
-            mailbox.push(self.context, member.incarnation.address, name, content, BULK_SECONDS)
+        _insistently(mailbox.push, self.context, member.incarnation.address, name, content)
 
     def pull(self, member: Member, name: str) -> bytearray:
         """Pull a result that a worker has published under a name.
@@ -73,5 +73,15 @@ class Payloads(Participants):
 
     def spread(self, member: Member, name: str, content: Content) -> None:
         """Push a bundle of payloads to a relay; that it is gone shows where answers are waited for."""
-        with suppress(HdlError, OSError):
-            mailbox.spread(self.context, member.incarnation.address, name, content, BULK_SECONDS)
+        _insistently(mailbox.spread, self.context, member.incarnation.address, name, content)
+
+
+def _insistently(push: Callable[..., None], *arguments: Any) -> None:
+    """Push something; again where the connection was ended, as a busy worker ends it if the handshake takes long."""
+    for _ in range(TRIES):
+        try:
+            return push(*arguments, BULK_SECONDS)
+        except DeadlineError:  # it has had all the time that there is
+            return None
+        except (HdlError, OSError):
+            continue
