@@ -62,6 +62,8 @@ def test_middles_between_doubles_go_to_the_even_one():
     texts = [str(int(m) << shift) for m, shift in zip(mantissas, rng.integers(0, 60, 4000), strict=True)]
     texts += [f"{int(m)}e{e}" for m, e in zip(mantissas, rng.integers(-27, 20, 4000), strict=True)]
     texts += [f"{m}.5" for m in rng.integers(1 << 52, 1 << 53, 500)]
+    texts += [f"{m}.{quarter}" for m in rng.integers(1 << 51, 1 << 52, 500) for quarter in (25, 75)]
+    texts += [str(((1 << 54) - 1) << shift) for shift in range(60)]  # all ones: up to the next power of two
     texts += [
         "9007199254740993",
         "9007199254740992.99999",
