@@ -2,8 +2,9 @@
 
 Both get the same arrays, the same parameters and as many epochs, in one process and in turns, repetition by repetition;
 ratios are scikit-learn's time over hdl's, inside a repetition: above 1, hdl is faster. They are whole calls, so that
-checks, scaling and copies count. `--clock cpu` counts the processor's seconds with one thread, for a machine that
-others use too; else both take the threads of `--threads`, by default all processors.
+checks, scaling and copies count; the last ratio is hdl's call over what the core takes of it, its training, or its
+forward pass over the same samples as rows of float32. `--clock cpu` counts the processor's seconds with one thread, for
+a machine that others use too; else both take the threads of `--threads`, by default all processors.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import argparse
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hdl import devices
+from hdl.ops.cpu.base import Cpu
 
 SHORT = 0.05  # seconds below which the clock and whatever ran before say more than the call
 FOREVER = {"tol": 0.0, "n_iter_no_change": 10_000}  # so that both take all epochs
@@ -74,6 +77,12 @@ def frame(x: np.ndarray) -> Any:
     return pd.DataFrame(x, columns=[f"pixel {number}" for number in range(x.shape[1])])
 
 
+def mixed(x: np.ndarray) -> Any:
+    """Make a DataFrame whose last 20 columns are float64."""
+    table = frame(x)
+    return table.astype({name: np.float64 for name in table.columns[-20:]})
+
+
 def sparse(x: np.ndarray) -> Any:
     from scipy.sparse import csr_array
 
@@ -85,7 +94,7 @@ def rows() -> list[Row]:
     classify, regress = "MLPClassifier", "MLPRegressor"
     forms: dict[str, Any] = {
         "float32": lambda x: x, "float64": lambda x: x.astype(np.float64), "float32, Fortran order": np.asfortranarray,
-        "float32, DataFrame": frame, "float32, CSR": sparse,
+        "float32, DataFrame": frame, "float32 and float64, DataFrame": mixed, "float32, CSR": sparse,
     }  # fmt: skip
     two = {"max_iter": 2, **FOREVER}
     return [
@@ -118,13 +127,45 @@ def measure(row: Row, threads: int, repetitions: int, clock: Callable[[], float]
     x, y = row.data()
     labels = [] if row.estimator == "BernoulliRBM" else [y]
     answer = "predict" if labels else "transform"
-    took: dict[str, dict[str, list[float]]] = {call: {"hdl": [], "scikit-learn": []} for call in ("fit", answer)}
+    names = ("hdl", "scikit-learn", "core")
+    took: dict[str, dict[str, list[float]]] = {call: {name: [] for name in names} for call in ("fit", answer)}
     for repetition in range(repetitions):
         both = list(makers(row, threads).items())
         for name, estimator in both if repetition % 2 else both[::-1]:
             for call, arguments in (("fit", [x, *labels]), (answer, [x])):
-                took[call][name].append(seconds(getattr(estimator, call), arguments, clock, again=call != "fit"))
+                with trainings(clock) as trained:
+                    took[call][name].append(seconds(getattr(estimator, call), arguments, clock, again=call != "fit"))
+                if name == "hdl":
+                    alone = [core_alone(estimator, x), [], clock] if call != "fit" else None
+                    took[call]["core"].append(seconds(*alone, again=True) if alone else sum(trained))
     return took
+
+
+def core_alone(estimator: Any, x: Any) -> Callable[[], Any]:
+    """Make a call of the core that answers to samples which it has as it likes them best."""
+    samples = estimator._seen(estimator._read(x, reset=False))
+    core, w = estimator._make(estimator._fitted), estimator._weights.w
+    name = "forward" if hasattr(estimator, "predict") else "encode"
+    return lambda: getattr(core, name)(w, samples)
+
+
+@contextmanager
+def trainings(clock: Callable[[], float]) -> Iterator[list[float]]:
+    """Measure the seconds of each training by the core."""
+    train, took = Cpu.train, list[float]()
+
+    def timed(*given: Any, **named: Any) -> Any:
+        began = clock()
+        try:
+            return train(*given, **named)
+        finally:
+            took.append(clock() - began)
+
+    Cpu.train = timed  # type: ignore[method-assign]
+    try:
+        yield took
+    finally:
+        Cpu.train = train  # type: ignore[method-assign]
 
 
 def seconds(call: Callable[..., Any], arguments: list[Any], clock: Callable[[], float], again: bool) -> float:
@@ -152,7 +193,8 @@ def main() -> None:
 
     warnings.simplefilter("ignore", ConvergenceWarning)
     threads, clock = (1, time.process_time) if options.clock == "cpu" else (options.threads, time.perf_counter)
-    print(f"{threads} threads, {options.clock} seconds, {options.repetitions} repetitions: medians, scikit-learn/hdl")
+    print(f"{threads} threads, {options.clock} seconds, {options.repetitions} repetitions: medians")
+    print("| call | data | hdl | scikit-learn | scikit-learn/hdl | hdl/core |")
     every = rows()
     with threadpool_limits(threads):
         for number in range(len(every)) if options.rows is None else options.rows:
@@ -162,7 +204,11 @@ def main() -> None:
                 medians = [statistics.median(took[name]) for name in ("hdl", "scikit-learn")]
                 cells = [f"{each * 1e3:.2f} ms" for each in medians]
                 spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-                print(f"| {row.estimator}.{call} | {row.name} | {' | '.join(cells)} | {spread} |", flush=True)
+                core = [
+                    a / b for a, b in zip(took["hdl"], took["core"], strict=True) if b
+                ]  # line searches train nothing
+                cells += [spread, f"{statistics.median(core):.2f}" if core else ""]
+                print(f"| {row.estimator}.{call} | {row.name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
