@@ -19,6 +19,8 @@ static void copy(bool pack, float *flat, float *stored, int n) {
   memcpy(pack ? stored : flat, pack ? flat : stored, sizeof(float) * (size_t)n);
 }
 
+enum { COPY_ROWS = 16 }; /* that a panel takes at a time: so many streams go through the flat vector */
+
 /* Copies W_l and b_l of layers from … to into the kernels' layout, or out of it; returns where the flat vector goes on.
  */
 static float *copy_layers(const hdl_plan *plan, int from, int to, hdl_vector which, bool pack, float *flat) {
@@ -33,10 +35,14 @@ static float *copy_layers(const hdl_plan *plan, int from, int to, hdl_vector whi
         for (size_t o = 0; o < O; o++) copy(pack, flat + i * O + o, w + o * (size_t)layer->ld + i, 1);
       flat += I * O;
     } else {
-      for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
+      int panels = hdl_panels(layer->nv);
+      size_t blocks = (I + COPY_ROWS - 1) / COPY_ROWS;
+      for (size_t at = 0; at < blocks * (size_t)panels; at++) {
+        int panel = (int)(at % (size_t)panels);
+        size_t i0 = at / (size_t)panels * COPY_ROWS, i1 = i0 + COPY_ROWS < I ? i0 + COPY_ROWS : I;
         int c0 = hdl_panel_start(layer->nv, panel) * vw, c1 = hdl_panel_start(layer->nv, panel + 1) * vw;
         float *stored = w + (size_t)c0 * (size_t)layer->m_padded;
-        for (size_t i = 0; i < I; i++)
+        for (size_t i = i0; i < i1; i++)
           copy(pack, flat + i * O + c0, stored + i * (size_t)(c1 - c0), (c1 < layer->O ? c1 : layer->O) - c0);
       }
       flat += I * O;

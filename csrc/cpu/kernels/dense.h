@@ -196,7 +196,8 @@ static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *lay
         const float *x = layer->x + (ptrdiff_t)s0 * ldx + b * VW;
         if (shared) x = x_packed + ((ptrdiff_t)(b - lo) * rows + s0) * VW;
         int end = (b + n) * VW < layer->m ? (b + n) * VW : layer->m;
-        weight_tile(layer, ctx, s, unless_near(layer, ctx, &next), x, shared ? VW : ldx, d, ldd, v0, pv, b * VW, end, g);
+        weight_tile(layer, ctx, s, unless_near(layer, ctx, &next), x, shared ? VW : ldx, d, ldd, v0, pv, b * VW, end,
+                    g);
       }
       if (copied(layer) && ctx->update && s.last && !(ctx->rule->max_norm > 0))
         transpose_part(layer, b0, b1, panel, panel + 1);

@@ -78,8 +78,8 @@ INLINE void gemm_rows(const gemm_call *gemm, const micro_table *micro, slab b, s
     if (gemm->cold && last && gemm->e->a && r + 2 * n <= b.r1)
       prefetch_rows(gemm->e->a + (ptrdiff_t)(r + n) * gemm->e->lda + x.v0 * VW, gemm->e->lda, n, pv);
     const float *init = b.s ? tile : gemm->bias ? gemm->bias + x.v0 * VW : NULL;
-    micro->of[gemm->laid][pv - 1][n - 1](gemm->cold ? next : NULL, run, x.k1 - x.k0, a, gemm->laid ? VW : gemm->lda, x.p,
-                                         x.ld, init, b.s ? gemm->ldc : 0, tile, gemm->ldc, NULL);
+    micro->of[gemm->laid][pv - 1][n - 1](gemm->cold ? next : NULL, run, x.k1 - x.k0, a, gemm->laid ? VW : gemm->lda,
+                                         x.p, x.ld, init, b.s ? gemm->ldc : 0, tile, gemm->ldc, NULL);
     if (last) apply_epilogue(gemm->e, tile, gemm->ldc, r, n, x.v0, pv);
   }
 }
@@ -103,6 +103,12 @@ INLINE void in_pairs(gemm_call *gemm, const hdl_plan *plan, int rows, hdl_pair *
   gemm->K = (gemm->K + 1) / 2, gemm->rows_p = (gemm->rows_p + 1) / 2;
 }
 
+/* Gives the first row of a part; parts are of whole blocks, but for the last. */
+static int rows_before(int rows, int part, int parts) {
+  int blocks = (rows + VW - 1) / VW, r = (int)((int64_t)blocks * part / parts) * VW;
+  return r < rows ? r : rows;
+}
+
 /* Cuts K so that a slice of a panel stays in L1 for HDL_ROWS rows, and takes the rows in parts of as many. */
 KERNEL void multiply(gemm_call gemm, int rows) {
   int l1 = (int)hdl_slice_bytes(gemm.cache);
@@ -120,7 +126,7 @@ KERNEL void multiply(gemm_call gemm, int rows) {
     int part = many ? i / panels % parts : i / (panels * gemm.slices);
     next.s = many ? i / (panels * parts) : i % gemm.slices;
     next.panel = gemm.first + (many ? i % panels : i / gemm.slices % panels);
-    next.r0 = (int)((int64_t)rows * part / parts), next.r1 = (int)((int64_t)rows * (part + 1) / parts);
+    next.r0 = rows_before(rows, part, parts), next.r1 = rows_before(rows, part + 1, parts);
     if (i && gemm.laid && now.panel == gemm.first) lay_rows(&gemm, now);
     if (i) gemm_slab(&gemm, now, gemm.cold && i < n ? slice_of(&gemm, next) : (slice){0});
   }

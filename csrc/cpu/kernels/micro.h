@@ -135,12 +135,12 @@ INLINE void micro_body(const int kind, const int T, const int MR, const int PV, 
 }
 
 #define SIZE(kind, t, pv, mr)                                                                                          \
-  static void micro_##kind##_##t##_##pv##_##mr(micro_next *next, int groups, int K, const float *a, ptrdiff_t lda,           \
+  static void micro_##kind##_##t##_##pv##_##mr(micro_next *next, int groups, int K, const float *a, ptrdiff_t lda,     \
                                                const float *p, ptrdiff_t ldp, const float *init, ptrdiff_t ldi,        \
                                                float *c, ptrdiff_t ldc, const fused_sgd *sgd) {                        \
     for (int g = 0; g < groups; g++, a += t ? mr : mr * lda, c += mr * ldc) {                                          \
-      if (next) micro_ahead(t, mr, pv, a, lda, c, ldc);                                                               \
-      micro_body(kind, t, mr, pv, next, K, a, lda, p, ldp, init, ldi, c, ldc, sgd);                                          \
+      if (next) micro_ahead(t, mr, pv, a, lda, c, ldc);                                                                \
+      micro_body(kind, t, mr, pv, next, K, a, lda, p, ldp, init, ldi, c, ldc, sgd);                                    \
       if (init) init += mr * ldi;                                                                                      \
     }                                                                                                                  \
   }
