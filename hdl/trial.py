@@ -40,7 +40,6 @@ class Alone(LocalRunner):
     """
 
     keeps = True
-    begins_before_zero = True  # the table may be on HDFS, where a file takes its time
 
     def __init__(self, kept: KeptHosts, threads: int, device: str, memory: int, beat: Beat):
         super().__init__(1, threads, device=device, memory=memory)
