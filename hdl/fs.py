@@ -17,7 +17,7 @@ from hdl.local_files import Local, plain, unwritable, writing
 
 __all__ = [
     "Local", "copy", "exists", "glob", "hosts", "is_private", "is_remote", "isdir", "join", "list", "mkdir", "of",
-    "once", "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "settle", "size",
+    "once", "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "size",
     "stamp", "unwritable", "writing",
 ]  # fmt: skip
 
@@ -190,7 +190,9 @@ def join(folder: str, *names: str) -> str:
     return os.path.join(folder, *names)
 
 
-def publish(path: str, content: bytes | Callable[[BinaryIO], object], private: bool = False) -> None:
+def publish(
+    path: str, content: bytes | Callable[[BinaryIO], object], private: bool = False, closed: bool = False
+) -> None:
     """Write a file so that it appears whole or not at all, and never over another.
 
     The bytes go to a unique temporary name in the same folder, are flushed to disk, and take their name by a step
@@ -205,6 +207,9 @@ def publish(path: str, content: bytes | Callable[[BinaryIO], object], private: b
     private : bool
         Give the file mode 600, from before its first byte; otherwise its rights are as the umask says, on HDFS the
         client's ``fs.permissions.umask-mode``.
+    closed : bool
+        On HDFS, give the file its name when it has been closed, not when it is whole, which may be half a second
+        sooner: its time stays then. YARN compares it when a node fetches the file.
 
     Raises
     ------
@@ -220,19 +225,9 @@ def publish(path: str, content: bytes | Callable[[BinaryIO], object], private: b
     (b'1', ['a'])
     """
     if callable(content):
-        of(path).publish(path, content, private=private)
+        of(path).publish(path, content, private=private, closed=closed)
     else:
-        of(path).publish(path, lambda file: file.write(content), again=True, private=private)
-
-
-def settle(seconds: float = 60.0) -> None:
-    """Wait until HDFS has closed what this process has published: then its files have the times that they keep.
-
-    YARN compares them when a node fetches a file, long after who published it has gone on.
-    """
-    from hdl import hdfs_answers
-
-    hdfs_answers.settle(seconds)
+        of(path).publish(path, lambda file: file.write(content), again=True, private=private, closed=closed)
 
 
 def publish_folder(path: str):

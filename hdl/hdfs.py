@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from hdl import hdfs_answers, scratch
 from hdl import hdfs_rights as rights
-from hdl import scratch
 from hdl import temporary as temporaries
 from hdl.errors import HdlError
 from hdl.hdfs_client import Names
@@ -26,6 +26,7 @@ from hdl.hdfs_reading import HdfsReading, split
 from hdl.libhdfs import BUFFER, INTERNAL, named
 from hdl.scratch import PRIVATE_FILE, PRIVATE_FOLDER
 
+CLOSE_SECONDS = 60.0  # for a file that is whole to be closed
 SAFE_MODE_SECONDS = 90.0  # the NameNode leaves it by itself after a restart
 
 
@@ -66,8 +67,9 @@ class Hdfs(HdfsReading):
             _patiently(self._client(path).delete, path)
 
     def publish(
-        self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False
-    ) -> None:
+        self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False,
+        closed: bool = False,
+    ) -> None:  # fmt: skip
         """Write a file under a temporary name and rename it; fails if the name is taken.
 
         libhdfs does not report safe mode that begins between the first byte and the last one as such. With `again`,
@@ -78,6 +80,8 @@ class Hdfs(HdfsReading):
         try:
             with self._named(temporary, path):
                 self._write(temporary, write, private)
+            if closed:
+                hdfs_answers.settle(CLOSE_SECONDS)
             self._sweep(temporary)
             self._take(temporary, path)
         except BaseException as error:
@@ -85,7 +89,7 @@ class Hdfs(HdfsReading):
                 self.remove(temporary)
             if not (again and isinstance(error, OSError) and error.errno in (INTERNAL, errno.EROFS)):
                 raise
-            self.publish(path, write, private=private)
+            self.publish(path, write, private=private, closed=closed)
 
     def copy(self, source: str, target: str) -> None:
         """Copy a file to a new name; HDFS has no second names."""

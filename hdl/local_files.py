@@ -128,8 +128,9 @@ class Local:
             os.unlink(path)
 
     def publish(
-        self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False
-    ) -> None:
+        self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False,
+        closed: bool = False,
+    ) -> None:  # fmt: skip
         path = self._plain(path)
         hidden = beside(path)
         mode = scratch.PRIVATE_FILE if private else 0o666

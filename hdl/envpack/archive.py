@@ -108,8 +108,7 @@ def upload(archive: Path, folder: str | None = None) -> str:
     if not fs.exists(path):
         fs.mkdir(folder, private=ours)
         with suppress(FileExistsError):  # another driver was quicker; the name is the content
-            fs.publish(path, archive.read_bytes(), private=ours)
-        fs.settle()
+            fs.publish(path, archive.read_bytes(), private=ours, closed=True)
     return path
 
 

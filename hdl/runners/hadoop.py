@@ -305,7 +305,7 @@ class HadoopRunner(RoundRunner):
         """Put a file into the working folder on HDFS."""
         path = self._sent_files[name] = f"{self._work}/{name}"
         with self._there():
-            fs.publish(path, content, private=True)
+            fs.publish(path, content, private=True, closed=True)  # for the distributed cache
         return path
 
     def _cache(self) -> str:

@@ -403,5 +403,5 @@ def test_who_hands_a_file_on_waits_until_hdfs_has_closed_it(hadoop, monkeypatch)
     monkeypatch.setattr(hadoop.raw, "create", create)
     fs.publish("hdfs:///data/archive", b"123")
     assert not closed  # the file has its name, and is still open
-    fs.settle()
-    assert closed
+    fs.publish("hdfs:///data/for-yarn", b"123", closed=True)
+    assert len(closed) == 2

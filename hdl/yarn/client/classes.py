@@ -40,7 +40,6 @@ def ready(make: bool) -> str:
             fs.mkdir(folder, private=True)
             for file in (archive.with_suffix(".json"), archive):  # the archive comes last: then both are there
                 with suppress(FileExistsError):
-                    fs.publish(fs.join(folder, file.name), file.read_bytes(), private=True)
-            fs.settle()
+                    fs.publish(fs.join(folder, file.name), file.read_bytes(), private=True, closed=True)
         return path
     return ""
