@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,9 +28,6 @@ AGAIN_SECONDS = 24 * 3600.0  # after a failure
 MAX_FILES = 5000  # in the class path's folders, that are looked at
 # Errors of the archive are told by `hdl doctor`, not on a container's output.
 QUIET = ("-Xshare:auto", "-Xlog:disable", "-Xlog:all=error:stderr", "-Xlog:cds=off", "-Xlog:cds+dynamic=off")
-# Java maps the archive where it was made for, as it did before; else it writes over all of its 41 MB for another place.
-PLACED = ("-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0")
-PLACED_FROM = 17
 LIST = Path(__file__).with_name("java_classes.txt")  # a package and its classes a line
 
 
@@ -156,18 +152,9 @@ def hidden(archive: Path, conf: str) -> str:
     return ""
 
 
-def flags(archive: str | os.PathLike, machine: str) -> list[str]:
-    """Return the flags by which Java, of this library, takes an archive, if it fits."""
-    placed = PLACED if _release(machine) >= PLACED_FROM else ()
-    return [*QUIET, *placed, f"-XX:SharedArchiveFile={os.fspath(archive)}"]
-
-
-def _release(machine: str) -> int:
-    """Read of which release Java is; 0 where it does not say."""
-    with suppress(OSError, IndexError):
-        said = re.search(r'^JAVA_VERSION="(\d+)', (Path(machine).parents[2] / "release").read_text(), re.MULTILINE)
-        return int(said[1]) if said else 0
-    return 0
+def flags(archive: str | os.PathLike) -> list[str]:
+    """Return the flags by which Java takes an archive, if it fits."""
+    return [*QUIET, f"-XX:SharedArchiveFile={os.fspath(archive)}"]
 
 
 def class_list() -> list[str]:

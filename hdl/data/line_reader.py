@@ -16,24 +16,23 @@ from hdl.errors import DataError
 class LineReader:
     """Reads the lines [start, stop) of a stream in their order.
 
-        Parameters
-        ----------
-        longest : int
-            Bytes of a line; a longer one is refused.
-        index : Index, optional
-            Places from which reading may begin.
+    Parameters
+    ----------
+    longest : int
+        Bytes of a line; a longer one is refused.
+    index : Index, optional
+        Places from which reading may begin.
 
-        Examples
-        --------
-        >>> import tempfile
-        >>> from hdl.data.number_lines import newlines
-    from hdl.data.streams import open_stream
-        >>> file = tempfile.NamedTemporaryFile()
-        >>> _ = file.write(b"1\\n2\\n3\\n4"); file.flush()
-        >>> with open_stream(file.name) as stream:
-        ...     lines = LineReader(stream, 1, 4, 99)
-        ...     lines.some(2), lines.some(2), lines.some(2)
-        (b'2\\n3\\n', b'4\\n', b'')
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hdl.data.streams import open_stream
+    >>> file = tempfile.NamedTemporaryFile()
+    >>> _ = file.write(b"1\\n2\\n3\\n4"); file.flush()
+    >>> with open_stream(file.name) as stream:
+    ...     lines = LineReader(stream, 1, 4, 99)
+    ...     lines.some(2), lines.some(2), lines.some(2)
+    (b'2\\n3\\n', b'4\\n', b'')
     """
 
     def __init__(self, stream: Stream, start: int, stop: int, longest: int, index: Index | None = None):

@@ -58,18 +58,9 @@ def test_it_is_made_once_for_a_class_path_with_the_jars_first(here):
     (call,) = here.calls()
     assert call.endswith("-cp " + ":".join(here.jars))
     assert java_archive.class_path(described, here.conf) == [*here.jars, here.conf, str(here.other)]
-    assert f"-XX:SharedArchiveFile={archive}" in java_archive.flags(archive, here.machine)
+    assert f"-XX:SharedArchiveFile={archive}" in java_archive.flags(archive)
     assert archive.stat().st_mode & 0o777 == 0o600
     assert "org/apache/hadoop/yarn/client/api/YarnClient" in (archive.parents[3] / "java.list").read_text().split()
-
-
-@pytest.mark.parametrize(
-    ("said", "placed"), [('JAVA_VERSION="17.0.15"', True), ('JAVA_VERSION="11.0.2"', False), ("", False)]
-)
-def test_a_java_that_knows_the_flag_maps_the_archive_where_it_was_made_for(tmp_path, said, placed):
-    machine = tmp_path / "lib/server/libjvm.so"
-    (tmp_path / "release").write_text(f'IMPLEMENTOR="Debian"\n{said}\n')
-    assert ("-XX:ArchiveRelocationMode=0" in java_archive.flags("a.jsa", str(machine))) is placed
 
 
 def test_another_jar_or_another_java_is_another_archive(here):

@@ -37,11 +37,11 @@ def prepared() -> tuple[list[str], list[str]]:
             path = java_archive.class_path(description, conf)
             same = description["files"][0][0] == _machine() and java_archive.fits(description)
             if same and all(map(os.path.exists, path)) and not java_archive.hidden(sent, conf):
-                return path, java_archive.flags(sent.absolute(), _machine())
+                return path, java_archive.flags(sent.absolute())
         return entries(), []
     path = entries()
     if (description := archivable(path)) and (archive := java_archive.kept(description, conf)):
-        return java_archive.class_path(description, conf), java_archive.flags(archive, _machine())
+        return java_archive.class_path(description, conf), java_archive.flags(archive)
     return path, []
 
 
