@@ -19,7 +19,7 @@ from hdl.table import Table
 from tests.hadoop.runners import put_csv
 from tests.hadoop.yarn_jobs import DEADLINE, HDL, NET, SMALL
 
-SEARCH = ["--trials", "6", "--param", "lr=log:1e-3,1e-1", "--epochs", "3", "--validation", "0.2", "--no-report", *NET]
+SEARCH = ["--trials", "6", "--param", "lr=log:1e-3,1e-1", "--epochs", "200", "--validation", "0.2", "--no-report", *NET]
 TRAIN = ["--epochs", "3", "--validation", "0.2", "--shards", "2", "--no-report", *NET]
 
 

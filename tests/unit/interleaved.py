@@ -66,7 +66,7 @@ class Memory:
         if self.files.pop(path, None) is None:
             raise FileNotFoundError(errno.ENOENT, "no such file", path)
 
-    def publish(self, path, write, again=False, private=False):
+    def publish(self, path, write, again=False, private=False, closed=False):
         content, (folder, name) = io.BytesIO(), path.rsplit("/", 1)
         write(content)
         self._step()

@@ -68,13 +68,15 @@ def test_a_job_takes_tokens_of_all_file_systems_along(runner, data, table, out, 
 def test_a_rounds_weights_decide_for_the_job(runner, monkeypatch):
     """The size that counts is that of what each shard sends, and what is sent is closed."""
     sent = []
-    monkeypatch.setattr(fs, "publish", lambda path, content, private=False: sent.append((path, private)))
+    monkeypatch.setattr(
+        fs, "publish", lambda path, content, private=False, closed=False: sent.append((path, private, closed))
+    )
     monkeypatch.setattr(wire, "encode", lambda weights: b"x" * 1000)
     monkeypatch.setattr(StreamingRunner, "_run", lambda self, stage, config: [])
     monkeypatch.setattr(StreamingRunner, "_work", "hdfs:///user/ada/.hdl/jobs/1")
     runner.round(None)
     assert runner._weights_bytes == 1000
-    assert sent == [("hdfs:///user/ada/.hdl/jobs/1/weights-0", True)]
+    assert sent == [("hdfs:///user/ada/.hdl/jobs/1/weights-0", True, True)]
 
 
 def test_jobs_close_files_soon_unless_the_configuration_says_how(tmp_path, monkeypatch):
