@@ -268,7 +268,8 @@ typedef struct {
 } hdl_pair_lines;
 
 /* Reads at most n lines that are not blank, and `most` pairs: labels [n] if there are any, where each line's pairs
- * start, [n + 1], indices [most] from 0, and values [most]. Returns how many lines there were, or -1 as hdl_decimals. */
+ * start, [n + 1], indices [most] from 0, and values [most]. Returns how many lines there were, or -1 as hdl_decimals.
+ */
 int64_t hdl_pairs(const char *text, int64_t size, const hdl_pair_lines *lines, int64_t n, int64_t most, double *labels,
                   int64_t *starts, int32_t *indices, double *values);
 

@@ -74,7 +74,7 @@ bool hdl_round_decimal(uint64_t m, int64_t exponent, double *out) {
   uint64_t high = (uint64_t)(product >> 64), low = (uint64_t)product;
   if (low == UINT64_MAX && (n < -27 || n > 55)) return false;
   int upper = (int)(high >> 63), shift = upper + 9;
-  uint64_t bits = high >> shift; /* 53, and one to round by */
+  uint64_t bits = high >> shift;                                /* 53, and one to round by */
   int power = ((217706 * n) >> 16) + 63 + upper - zeros + 1023; /* 217706 / 2^16 is log2(10), as far as it matters */
   if (power <= 0) {                                             /* below the smallest normal number */
     if (power <= -63) return true;

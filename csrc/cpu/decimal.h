@@ -39,7 +39,8 @@ static inline const char *hdl_digits(const char *p, const char *end, uint64_t *m
     if (other) n = __builtin_ctzll(other) >> 3, eight <<= 64 - 8 * n; /* low bytes come first: zeros before them */
     eight = eight * 10 + (eight >> 8);
     eight = ((eight & 0x000000ff000000ffu) * (100 + (1000000ull << 32)) +
-             (eight >> 16 & 0x000000ff000000ffu) * (1 + (10000ull << 32))) >> 32;
+             (eight >> 16 & 0x000000ff000000ffu) * (1 + (10000ull << 32))) >>
+            32;
     *m = *m * hdl_ten_whole[n] + (uint32_t)eight;
     p += n;
     if (other) break;
@@ -50,13 +51,14 @@ static inline const char *hdl_digits(const char *p, const char *end, uint64_t *m
 /* Counts the digits of a text from the first one that is not 0. */
 static inline int64_t hdl_significant(const char *first, const char *last) {
   int64_t n = 0;
-  for (; first < last && (*first == '0' || *first == '.'); first++) {}
+  for (; first < last && (*first == '0' || *first == '.'); first++) {
+  }
   for (; first < last; first++) n += *first != '.';
   return n;
 }
 
-/* Reads a number at p, [+-]digits[.digits][e[+-]digits] with at least one digit before the exponent, and gives what comes
- * behind it; NULL where there is no such number. Of the text [p, end), the last byte is a newline. */
+/* Reads a number at p, [+-]digits[.digits][e[+-]digits] with at least one digit before the exponent, and gives what
+ * comes behind it; NULL where there is no such number. Of the text [p, end), the last byte is a newline. */
 static inline const char *hdl_decimal(const char *p, const char *end, double *out) {
   bool minus = *p == '-';
   p += minus | (*p == '+');

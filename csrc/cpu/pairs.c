@@ -19,7 +19,7 @@ int64_t hdl_pairs(const char *text, int64_t size, const hdl_pair_lines *lines, i
       if (!(p = hdl_decimal(p, end, labels + row)) || !below(labels[row], lines->largest_label)) return -1;
       if (*p != '\n' && !blank(*p)) return -1;
     }
-    for (int64_t before = 0; ; entries++) {
+    for (int64_t before = 0;; entries++) {
       while (blank(*p)) p++;
       if (*p == '\n') break;
       uint64_t index = 0;

@@ -4,8 +4,8 @@
 #include "cpu/bf16.c"
 
 /* Adds a pair's products in the other order. */
-static void even_first(micro_next *next, int groups, int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp,
-                       const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc, const fused_sgd *sgd) {
+static void even_first(micro_next *next, int groups, int K, const float *a, ptrdiff_t lda, const float *p,
+                       ptrdiff_t ldp, const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc, const fused_sgd *sgd) {
   (void)next, (void)groups, (void)lda, (void)ldi, (void)ldc, (void)sgd;
   for (int lane = 0; lane < 4; lane++) {
     float sum = init ? init[lane] : 0;

@@ -1,5 +1,5 @@
-/* core_decimals.h: lines of numbers (csrc/cpu/decimals.c, pairs.c) in buffers without a byte to spare, cut and changed at every
- * byte, against strtod; core_test.c includes it. */
+/* core_decimals.h: lines of numbers (csrc/cpu/decimals.c, pairs.c) in buffers without a byte to spare, cut and changed
+ * at every byte, against strtod; core_test.c includes it. */
 
 /* Reads a text up to `size`, with a newline at its end, to buffers of just its size; returns the lines. */
 static int64_t decimals_of(const char *text, size_t size, hdl_lines *lines) {
