@@ -14,10 +14,10 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 
 import click
 
+from hdl import quick
 from hdl.errors import HdlError, WorkerError
 
 # name: (module, what it does), in the order in which a user meets them
@@ -130,12 +130,7 @@ def main(args: Sequence[str] | None = None) -> None:
     # A thread of Java that calls Python, as JPype's own that clears references does, or returns to it, is ended by a
     # Python that is ending, and the C++ code between the two then aborts the process.
     if {"jpype", "hdl.yarn.client.connection"} & sys.modules.keys():  # the latter's thread may be starting it
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):  # whoever read it is gone
-                stream.flush()
-        if answers := sys.modules.get("hdl.hdfs_answers"):
-            answers.settle()
-        os._exit(status)
+        quick.leave(status)
     sys.exit(status)
 
 

@@ -54,6 +54,12 @@ class Libsvm(TextSource):
         if found is None:
             return None
         y, indptr, indices, values = found
+        return self._block(y, indptr, indices, values, where)
+
+    def _block(
+        self, y: np.ndarray, indptr: np.ndarray, indices: np.ndarray, values: np.ndarray,
+        where: Callable[[int], dict[str, Any]],
+    ) -> Block:  # fmt: skip
         x = Csr(values, indices, indptr, int(indices.max(initial=-1)) + 1)
         return Block(x, y if self.labelled else None, where)
 
@@ -89,11 +95,9 @@ class Libsvm(TextSource):
         indptr = np.concatenate([[0], np.cumsum([len(indices) for _, indices, _ in records])]).astype(np.int64)
         indices = np.array([index - 1 for _, row, _ in records for index in row], np.int32)
         values = np.array([value for _, _, row in records for value in row], np.float64)
-        x, y = Csr(values, indices, indptr, int(indices.max(initial=-1)) + 1), [y for y, _, _ in records]
-        if not self.labelled:
-            return Block(x, None, where)
-        large = any(isinstance(value, int) for value in y)
-        return Block(x, np.array(y, object) if large else np.asarray(y, np.float64), where)
+        labels = [y for y, _, _ in records]
+        large = any(isinstance(value, int) for value in labels)
+        return self._block(np.array(labels, object if large else np.float64), indptr, indices, values, where)
 
 
 def _label(text: str | None) -> int | float:

@@ -73,10 +73,10 @@ class LineReader:
                 text += b"\n"
             first, end = text.find(b"\n"), text.rfind(b"\n") + 1
             self._pending = text[end:]
-            for line, length in ((number, first), (number + text.count(b"\n", 0, end), len(self._pending))):
-                if length > self.longest:
-                    what = f"the line is longer than {self.longest} bytes (max_line)"
-                    raise DataError(what, self.stream.path, line=line + 1)
+            if max(first, len(self._pending)) > self.longest:
+                line = number if first > self.longest else number + newlines(text[:end])
+                what = f"the line is longer than {self.longest} bytes (max_line)"
+                raise DataError(what, self.stream.path, line=line + 1)
             if not chunk:
                 break
         self._block = _Block(text[:end], number)

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hdl import session
+from hdl import quick, session
 from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.session import places
 from hdl.session.beside import Beside
@@ -323,9 +323,7 @@ def main() -> None:
             places.write_record(own, {**server.record, "ended": server.ended})
         else:
             places.remove(own)  # before the lock goes with this process
-        if answers := sys.modules.get("hdl.hdfs_answers"):
-            answers.settle()
-        os._exit(0)  # threads that wait in sockets, or in Java, are not waited for
+        quick.leave(0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NoReturn
 
+from hdl import quick
 from hdl.errors import HdlError, NodeError
 
 NODE_STATUS = os.EX_IOERR  # exit status of a process that ends by its node's fault
@@ -89,9 +90,4 @@ def run_and_exit(role: str, body: Callable[[], object], close: Callable[[], obje
             say(traceback.format_exc())
     with suppress(Exception):
         close()
-    if answers := sys.modules.get("hdl.hdfs_answers"):
-        answers.settle()  # here, since os._exit below calls nobody
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(status)
+    quick.leave(status)
