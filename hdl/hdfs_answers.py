@@ -7,9 +7,8 @@ import errno
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import Any
 
@@ -42,12 +41,11 @@ class _Asker:
 
     def __init__(self) -> None:
         self._questions: SimpleQueue[tuple[Future[Any], Callable, Sequence[Any]]] = SimpleQueue()
-        self.done = threading.Event()  # it has come back
         threading.Thread(target=self._run, daemon=True, name="hdfs-native").start()
+        _all.append(self)
 
     def ask(self, step: Callable, arguments: Sequence[Any]) -> Future[Any]:
         answer: Future[Any] = Future()
-        self.done.clear()
         self._questions.put((answer, step, arguments))
         return answer
 
@@ -59,28 +57,32 @@ class _Asker:
             except BaseException as error:  # a panic of Rust is no Exception
                 result = None
                 failure = error if isinstance(error, Exception) else Unable(f"hdfs-native panicked: {error}")
-            _busy.discard(self)
-            self.done.set()
-            _idle.append(self)  # before the answer, so that who asks next finds it
+            if step is not _nothing:
+                _idle.append(self)  # before the answer, so that who asks next finds it
             if failure is not None:
                 answer.set_exception(failure)
             else:
                 answer.set_result(result)
-            del answer, step, arguments, result, failure  # they would live until the next question
+            # They would live until the next question; and what goes with them may call into hdfs-native.
+            del answer, step, arguments, result, failure
 
 
-_busy: set[_Asker] = set()
+_all: list[_Asker] = []
 _idle: list[_Asker] = []
 
 
+def _nothing() -> None:
+    """Answer once all that was asked before is over, and gone."""
+
+
 @atexit.register
-def settle(seconds: float = EXIT_SECONDS) -> None:
-    """Wait for the threads in hdfs-native: one that comes back while Python ends would abort the process, and one that
-    closes a file would leave it to the NameNode, which takes a while to see that nobody will.
+def settle(seconds: float = EXIT_SECONDS) -> bool:
+    """Wait for the threads in hdfs-native; returns whether all have come back.
+
+    One that comes back while Python ends would abort the process, and one that closes a file would leave it to the
+    NameNode, which takes a while to see that nobody will.
     """
-    deadline = time.monotonic() + seconds
-    for asker in [*_busy]:
-        asker.done.wait(max(0.0, deadline - time.monotonic()))
+    return not wait([asker.ask(_nothing, ()) for asker in [*_all]], seconds).not_done
 
 
 def begin(step: Callable, *arguments: Any) -> Future[Any]:
@@ -92,7 +94,6 @@ def begin(step: Callable, *arguments: Any) -> Future[Any]:
         asker = _idle.pop()
     except IndexError:
         asker = _Asker()
-    _busy.add(asker)
     return asker.ask(step, arguments)
 
 

@@ -132,6 +132,8 @@ class Writing(io.RawIOBase):
             super().close()
             if not self._failed and not self._other:
                 self._step(self._finish)
+            else:
+                _forget(self._file)
             if self._other:
                 self._other.close()
 
@@ -141,7 +143,7 @@ class Writing(io.RawIOBase):
         Where a DataNode tells the NameNode of the last block after hdfs-native has, as is usual on a busy cluster,
         hdfs-native asks again after 500 ms: that goes on in its thread.
         """
-        closing = begin(self._file.close)
+        closing = begin(_close, self._file)
         for pause in chain(PAUSES, repeat(PAUSES[-1])):
             if wait([closing], pause).done:
                 return closing.result()
@@ -173,3 +175,17 @@ class Writing(io.RawIOBase):
         while rest:
             rest = rest[file.write(rest) or 0 :]
         self._other, self._failed, self._held = file, False, None
+
+
+def _close(file: io.RawIOBase) -> None:
+    try:
+        file.close()
+    finally:
+        _forget(file)
+
+
+def _forget(file: io.RawIOBase) -> None:
+    """Have Python know that a file of hdfs-native's is closed: its own `close` does not say so, and whichever thread
+    lets go of it last would close it again, for 15 s where that fails.
+    """
+    io.RawIOBase.close(file)

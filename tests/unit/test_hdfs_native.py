@@ -1,11 +1,11 @@
 """hdfs-native's place beside Hadoop's client, with a NameNode that is made up: what fails, and who takes over."""
 
 import errno
+import gc
 import io
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +13,8 @@ import pytest
 from hdl import fs, hdfs_answers, hdfs_choice, hdfs_native, hdfs_native_files
 from hdl.errors import DeadlineError, SpecError
 from hdl.hdfs_client import Info, Unable
+from tests.unit.test_hdfs_answers import said
 
-SAFE = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
 CONF = {"fs.defaultFS": "hdfs://127.0.0.1:1"}
 
 
@@ -51,7 +51,7 @@ class Raw:
     def create(self, name, options):
         self.step("create")
         self.held[name] = b""
-        return SimpleNamespace(write=lambda content: self.write(name, content), close=lambda: self.step("close"))
+        return Written(self, name)
 
     def write(self, name, content):
         self.step("write")
@@ -71,6 +71,19 @@ class Raw:
 
     def delete(self, name, recursive):
         self.held.pop(name, None)
+
+
+class Written(io.RawIOBase):
+    """As hdfs-native's: Python takes it for open until it is told."""
+
+    def __init__(self, raw, name):
+        self.raw, self.name = raw, name
+
+    def write(self, content):
+        self.raw.write(self.name, content)
+
+    def close(self):
+        self.raw.step("close")
 
 
 class Other:
@@ -143,81 +156,6 @@ def hadoop(monkeypatch, tmp_path):
     return made
 
 
-def said(name, text="said so"):
-    return RuntimeError(f'RPCError("{name}", "{text}\\n\\tat org.apache.hadoop.X(X.java:1)\\n")')
-
-
-@pytest.mark.parametrize(("error", "number"), [
-    (FileNotFoundError("/x"), errno.ENOENT),
-    (FileExistsError("/x"), errno.EEXIST),
-    (said("org.apache.hadoop.security.AccessControlException", 'Permission denied: inode=\\"/\\"'), errno.EACCES),
-    (said("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException"), errno.EDQUOT),
-    (said(SAFE), errno.EROFS),
-    (said("org.apache.hadoop.ipc.RetriableException", f"{SAFE}: Cannot create"), errno.EROFS),
-    (said("org.apache.hadoop.fs.InvalidPathException"), errno.EINVAL),
-])  # fmt: skip
-def test_what_a_namenode_says_becomes_an_error_of_the_path(error, number):
-    passing, made = hdfs_answers.understood("hdfs:///x", error)
-    assert isinstance(made, OSError)
-    assert (passing, made.errno, made.filename) == (False, number, "hdfs:///x")
-
-
-def test_what_the_client_cannot_do_is_another_matter_than_what_passes():
-    for error in (
-        NotImplementedError("File encryption"),
-        RuntimeError("NoSASLMechanism"),
-        said("org.apache.hadoop.hdfs.UnknownCryptoProtocolVersionException"),
-    ):
-        passing, made = hdfs_answers.understood("hdfs:///x", error)
-        assert not passing
-        assert isinstance(made, Unable)
-    for error in (OSError("Connection refused (os error 111)"), said("org.apache.hadoop.ipc.StandbyException")):
-        passing, made = hdfs_answers.understood("hdfs:///x", error)
-        assert passing
-        assert isinstance(made, DeadlineError)
-
-
-def test_no_step_lasts_for_ever_and_a_panic_ends_nothing():
-    class Panic(BaseException):
-        pass
-
-    def panic():
-        raise Panic("todo")
-
-    def late():
-        raise TimeoutError("its own")
-
-    with pytest.raises(Unable, match="no answer within"):
-        hdfs_answers.within(0.1, time.sleep, 3)
-    with pytest.raises(Unable, match="panicked: todo"):
-        hdfs_answers.within(10, panic)
-    with pytest.raises(TimeoutError, match="its own"):
-        hdfs_answers.within(10, late)
-    assert hdfs_answers.within(10, max, 1, 2) == 2
-
-
-def test_a_process_waits_at_its_end_for_a_step_that_nobody_waits_for():
-    ended = []
-    with pytest.raises(Unable):
-        hdfs_answers.within(0.05, lambda: (time.sleep(0.5), ended.append(1)))
-    hdfs_answers.settle(30)
-    assert ended
-    assert not hdfs_answers._busy
-
-
-def test_a_thread_that_has_come_back_is_asked_again_and_one_that_has_not_is_not():
-    first = hdfs_answers.within(10, threading.get_ident)
-    assert hdfs_answers.within(10, threading.get_ident) == first
-    held = threading.Event()
-    with pytest.raises(Unable):
-        hdfs_answers.within(0.05, held.wait)
-    assert hdfs_answers.within(10, threading.get_ident) != first
-    held.set()
-    hdfs_answers.settle(30)
-    with ThreadPoolExecutor(8) as pool:
-        assert [*pool.map(lambda number: hdfs_answers.within(10, int, number), range(400))] == [*range(400)]
-
-
 def test_while_a_dataset_is_looked_at_each_path_is_asked_for_once(hadoop):
     hadoop.raw.held["/data/x"] = b"123"
     fs.exists("hdfs:///")
@@ -262,6 +200,15 @@ def test_reading_goes_on_at_the_same_place_by_another_try_and_then_by_the_other_
     assert "could not read hdfs:///data/a: DataTransferError(x)" in hdfs_choice.shown()[1]
 
 
+@pytest.mark.parametrize(("fails", "times"), [("", 1), ("write", 0), ("close", 1)])
+def test_a_file_is_closed_once_whoever_lets_go_of_it_last(hadoop, fails, times):
+    hadoop.raw.fails[fails] = [OSError("Connection refused")]
+    fs.publish("hdfs:///data/a", b"1")
+    assert hdfs_answers.settle(30)
+    gc.collect()
+    assert hadoop.raw.asked.count("close") == times
+
+
 def test_a_file_that_is_whole_is_not_waited_for_until_hdfs_native_asks_again(hadoop, monkeypatch):
     """Its last block was not complete when hdfs-native asked, and is some time after."""
     pauses, sizes = threading.Event(), [0, 1, 2]
@@ -270,10 +217,9 @@ def test_a_file_that_is_whole_is_not_waited_for_until_hdfs_native_asks_again(had
     fs.publish("hdfs:///data/a", b"12")
     assert hadoop.raw.held == {"/data/a": b"12"}
     assert not sizes
-    assert hdfs_answers._busy  # it is closed still
+    assert not hdfs_answers.settle(0.05)  # it is closed still
     pauses.set()
-    hdfs_answers.settle(30)
-    assert not hdfs_answers._busy
+    assert hdfs_answers.settle(30)
 
 
 @pytest.mark.parametrize("step", ["write", "close"])
