@@ -38,8 +38,9 @@ def start(context: click.Context, runner: str, name: str | None, idle: float, **
     """Start a session and return when it takes commands.
 
     A command with --session NAME is what it is with the --runner and --workers of the session, to the byte.
-    Commands that are there at once share the workers: a training has all of them, a trial of a search one, in the
-    order in which they came. Its owner alone can use it; on YARN others may be allowed to look at it, or to end it.
+    Commands that are there at once share the workers: a training has all of them, a trial of a search or a fit of
+    scikit-learn's one, in the order in which they came. Its owner alone can use it; on YARN others may be allowed to
+    look at it, or to end it.
     """
     from hdl.session import starting
 
@@ -137,7 +138,7 @@ def _told(state: dict[str, Any]) -> str:
         return f"{state['name']}: {state['error']}"
     since = duration(max(0.0, time.time() - state["since"]))
     lines = [f"{state['name']}: {count(state['settings']['workers'], 'worker')} of runner {state['runner']}, process "
-             f"{state['pid']}, {count(state['done'], 'command')} done"]  # fmt: skip
+             f"{state['pid']}, {state['done']} commands and fits done"]  # fmt: skip
     lines += [f"  runs: hdl {shlex.join(args)}" for args in state["running"]]
     if not state["running"]:
         lines.append(f"  idle for {since}" + (f", ends after {duration(state['idle'])}" if state["idle"] else ""))
