@@ -256,7 +256,9 @@ class KeptYarnRunner(Runner):
             if not fs.is_remote(path):
                 raise SpecError(f"{name} {path}: runner yarn reads and writes HDFS; expected hdfs://…")
         if job.spec and self.workers > job.spec.shards and not self.alone:
-            raise SpecError(f"--session: has {self.workers} workers; expected at most one a shard, {job.spec.shards}")
+            raise SpecError(
+                f"--session: has {self.kept.settings.number} workers; expected at most one a shard, {job.spec.shards}"
+            )
         return self.carry_out(starting.staged(job), notify)
 
     def carry_out(self, job: Job, notify: Notify) -> Any:
