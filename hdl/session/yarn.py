@@ -83,6 +83,7 @@ class YarnWorkers:
             self.settings.threads or None,
             self.settings.device,
         )
+        self.fewest = self.settings.fewest
         self._say, self._orders, self._told = say, 0, Told(0, 0, [])
         self._speaking = threading.RLock()  # trials are followed by a thread each
         java.start()
