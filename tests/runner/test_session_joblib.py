@@ -177,6 +177,12 @@ def test_the_only_session_is_meant_where_none_is_named(session):
         joblib.parallel_config("hdl")
 
 
+def test_a_session_of_another_version_is_refused(session, monkeypatch):
+    monkeypatch.setattr(places, "version", lambda: "9.9")
+    with pytest.raises(SpecError, match=r"runs hdl .*, this is 9\.9: start it again with: hdl session start "):
+        joblib.parallel_config("hdl", session=session)
+
+
 ENDLESS = """
 import sys, warnings, joblib
 from hdl import MLPClassifier
