@@ -36,6 +36,18 @@ def made_at(order: str) -> str:
     return order.removesuffix(".order") + ".made"
 
 
+def title(order: str) -> str:
+    """Name a fit for people, by its file in a folder `fits-PROCESS-…`.
+
+    Examples
+    --------
+    >>> title("/sessions/local/fits-4711-0a1b2c3d/3.order")
+    'fit 3 of process 4711'
+    """
+    path = Path(order)
+    return f"fit {path.stem} of process {path.parent.name.partition('-')[2].partition('-')[0]}"
+
+
 def carry_out(path: str, threads: int, device: str, memory: int, beat: Beat) -> None:
     """Make the fit that a file asks for, and write what it has made beside it.
 

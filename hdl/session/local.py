@@ -12,6 +12,7 @@ from typing import Any
 from hdl import fs, trial, wire
 from hdl.errors import HdlError
 from hdl.events import Outcome
+from hdl.runners import fits
 from hdl.runners.base import Job, Log, Notify, RoundRunner
 from hdl.runners.local import LocalRunner
 from hdl.runners.turns import Turn, Turns
@@ -115,7 +116,7 @@ class LocalWorkers:
     def fit(self, order: str, wanted: Callable[[], bool]) -> None:
         """Have one worker make an estimator's fit: see `hdl.runners.fits`; what it makes is beside its order."""
         own = {"threads": self.threads or 1, "device": self.device, "memory": self.memory // self.workers}
-        with self.turn(order, False, wanted=wanted) as (number,):
+        with self.turn(fits.title(order), False, wanted=wanted) as (number,):
             worker = self.processes[number]
             try:
                 failed = carry_out(worker, wire.pack("fit", {"order": order, **own}), lambda event: None, wanted)

@@ -20,6 +20,7 @@ from hdl import driver, fs, identity, scratch, starting
 from hdl.errors import DeadlineError, HdlError, Interrupted, SessionEnded, SpecError, WorkerError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
+from hdl.runners import fits
 from hdl.runners.base import Job, Log, Notify, Runner
 from hdl.runners.messages import error_from
 from hdl.session.staged import Staged
@@ -155,7 +156,8 @@ class YarnWorkers:
     def fit(self, order: str, wanted: Callable[[], bool]) -> None:
         """Have one worker make an estimator's fit; what it makes is beside its order."""
         with self.staged.copied(Path(order)) as path:
-            KeptYarnRunner(self, True, wanted).carry_out(Job(path, path, asked={"fit": path}), lambda event: None)
+            job = Job(path, fits.title(order), asked={"fit": path})
+            KeptYarnRunner(self, True, wanted).carry_out(job, lambda event: None)
 
     def forget(self, folder: str) -> None:
         """Remove what was copied for a folder of fits."""

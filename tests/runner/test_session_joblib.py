@@ -197,7 +197,7 @@ with joblib.parallel_config("hdl", session=sys.argv[1], n_jobs=int(sys.argv[2]))
 
 def begun(session):
     """The workers that have fits."""
-    return [worker for turn in session.state["turns"] if turn["what"].endswith(".order") for worker in turn["workers"]]
+    return [worker for turn in session.state["turns"] if turn["what"].startswith("fit ") for worker in turn["workers"]]
 
 
 @pytest.fixture

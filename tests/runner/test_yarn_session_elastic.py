@@ -65,6 +65,7 @@ def test_trainings_begin_with_those_that_are_there_and_give_the_same_bytes(sessi
         both("e", shards=3)
 
 
+@pytest.mark.full
 def test_who_is_lost_is_done_without_and_comes_back_for_the_next(session, both):
     session.resources.refuse, told = set(), []
     eventually(lambda: session.ask().turns == [])
@@ -112,6 +113,7 @@ def test_a_worker_that_dies_in_a_trial_is_replaced_and_one_that_yarn_wants_back_
     assert len([event for event in told if isinstance(event, Replaced)]) == 1
 
 
+@pytest.mark.full
 def test_measures_are_those_of_a_local_runner(session, csv, tmp_path, monkeypatch):
     monkeypatch.setattr("hdl.session.yarn.client.staging", lambda application: str(tmp_path / "staging"))
     parts, table = tmp_path / "parts", str(tmp_path / "model")
