@@ -44,11 +44,9 @@ def local(data, tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize(
-    "fault",
-    # Who loses nothing gives the same table all the more.
-    [pytest.param("", id="whole", marks=pytest.mark.full), pytest.param("computing:0:1:1:KILL", id="a worker killed")],
-)
+# tests/runner/test_yarn_session.py has searches by an application's workers, who die; test_session.py has it on YARN.
+@pytest.mark.full
+@pytest.mark.parametrize("fault", ["", "computing:0:1:1:KILL"], ids=["whole", "a worker killed"])
 def test_trials_on_yarn_give_the_local_table(data, local, folder, fault):
     found, said = search(data, f"{folder}/s", "--runner", "yarn", "--workers", "2", *SMALL, fault=fault)
     assert found.equals(local)

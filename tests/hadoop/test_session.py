@@ -101,7 +101,7 @@ def results(out):
         return pq.read_table(file).drop_columns(["seconds"])
 
 
-@pytest.mark.full  # tests/runner/test_session.py has it of a session of this machine, test_search.py a search on YARN
+@pytest.mark.full  # tests/runner/test_session.py has it of this machine's, test_yarn_session.py there of workers
 def test_a_search_goes_on_to_its_table_in_a_session_that_is_started_again(done, data, folder, tmp_path):
     done("search", data, "--out", tmp_path / "local", *SEARCH, "--workers", "1")
     start = ["session", "start", "--runner", "yarn", "--workers", "2", *SMALL]
