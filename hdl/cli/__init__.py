@@ -7,6 +7,7 @@ they import inside their functions.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib
 import io
@@ -125,9 +126,9 @@ def main(args: Sequence[str] | None = None) -> None:
         kerberos.end()  # here, since os._exit below calls nobody
     # A thread of Java that calls Python, as JPype's own that clears references does, or returns to it, is ended by a
     # Python that is ending, and the C++ code between the two then aborts the process.
-    if {"jpype", "hdl.yarn.client.connection"} & sys.modules.keys():  # the latter's thread may be starting it
-        quick.leave(status)
-    sys.exit(status)
+    if not {"jpype", "hdl.yarn.client.connection"} & sys.modules.keys():  # the latter's thread may be starting it
+        atexit._run_exitfuncs()
+    quick.leave(status)  # Python would take down module after module for longer than a small command takes
 
 
 def run(args: list[str]) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl import data, importance, ops, passes, predict, scratch, step, sync
+from hdl import data, ops, passes, predict, scratch, step, sync
 from hdl.data import Block, FileSplit, Options, Shard, Source, Summary, features
 from hdl.ops import Operations, Samples
 from hdl.ops.decrypted import Decrypted
@@ -168,6 +168,8 @@ class Host:
 
     def _measured(self, model: Model, asked: Pass, number: int, beat: Beat) -> Partial:
         if asked.kind != "evaluate":
+            from hdl import importance  # few trainings ask for it
+
             return importance.part(model, asked, number, beat)
         if self._source is None:
             labels = model.schema.encoding != "none"
