@@ -185,7 +185,7 @@ def test_what_runs_goes_on_when_its_client_dies(session, csv, tmp_path):
     assert Table(str(tmp_path / "model")).latest() == 40
 
 
-@pytest.mark.parametrize("when", ["idle", "in a round"])
+@pytest.mark.parametrize("when", [pytest.param("idle", marks=pytest.mark.full), "in a round"])
 def test_a_worker_that_dies_is_replaced(when, session, csv, tmp_path):
     words, victim = [*TRAIN, "--epochs", "60", "--quiet"], state(session)["pids"][0]
     if when == "idle":
