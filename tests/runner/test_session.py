@@ -292,6 +292,7 @@ def test_a_folder_that_others_can_enter_is_refused(session):
         own.chmod(0o700)
 
 
+@pytest.mark.full  # one that is lost and goes on, below, has that table too
 def test_a_search_by_a_session_gives_the_table_of_one_without(session, csv, tmp_path):
     words = [*TRAIN, "--epochs", "3", "--validation", "0.2", "--trials", "3", "--scheduler", "halving",
              "--param", "lr=0.001:0.1", "--quiet"]  # fmt: skip
