@@ -1,7 +1,8 @@
-"""Two real Hadoops for all tests of this folder, of two DataNodes and two NodeManagers on loopback each.
+"""Two real Hadoops for all tests of this folder, on loopback.
 
-`cluster` asks nobody who they are; this process and what it starts use it. `secure` has Kerberos, privacy and encrypted
-transfer; a process has one realm and one virtual machine, so tests on it run hdl as commands.
+`cluster` has two DataNodes and two NodeManagers, and asks nobody who they are; this process and what it starts use it.
+`secure` has one of each, Kerberos, privacy and encrypted transfer; a process has one realm and one virtual machine, so
+tests on it run hdl as commands.
 
 Three users are on the first, as on a company's: HDFS's superuser, as whom the daemons go; an ordinary one, as whom
 the tests do; and the one who runs the tests, as whom YARN runs containers, and who may not even look into the others'
