@@ -20,6 +20,7 @@ _MAGIC = {
     b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4 frame",
     blocked.FRAMED: "snappy",
 }  # fmt: skip
+TO_UTF8 = " (iconv -f UTF-16 -t UTF-8 makes it)"
 _SUFFIX = {
     ".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".zstd": "zstd", ".deflate": "deflate", ".snappy": "snappy",
     ".lz4": "lz4",
@@ -236,5 +237,5 @@ def _past_newline(stream: Stream, step: int) -> bytes:
 def _without_mark(path: str, data: bytes) -> tuple[bytes, int]:
     """Strips a UTF-8 byte-order mark from the start of a file; returns what is left, and its offset."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"the file starts with {data[:2].hex(' ')} (UTF-16), expected UTF-8", path, offset=0)
+        raise DataError(f"the file starts with {data[:2].hex(' ')} (UTF-16), expected UTF-8{TO_UTF8}", path, offset=0)
     return (data[3:], 3) if data.startswith(b"\xef\xbb\xbf") else (data, 0)

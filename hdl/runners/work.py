@@ -17,7 +17,7 @@ from hdl.ops import Operations, Samples
 from hdl.ops.decrypted import Decrypted
 from hdl.passes import Partial, Pass
 from hdl.predict import Model
-from hdl.runners import counting, fits, platform
+from hdl.runners import counting, platform
 from hdl.runners.base import Plan
 from hdl.runners.watched import Beat, WatchedSource
 from hdl.spec import Spec
@@ -160,9 +160,6 @@ class Host:
                 beat(number, 0.0)
                 found.append(counting.part(self.source, self.splits[number], number, asked.parts, self.memory // 2))
             return passes.join_siblings(found)
-        if asked.kind == fits.KIND:
-            parts = (fits.part(self.splits[number], number, asked.parts, self, beat) for number in numbers)
-            return passes.join_siblings([*parts])
         model = self._model(asked)
         for number in numbers:
             beat(number, 0.0)
