@@ -170,10 +170,9 @@ def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str
         return {}
     if starts:
         from hdl.yarn.client import connection
-        from hdl.yarn.resource_manager import java
 
-        java.start()
         connection.warm()
+        connection.prepare()
     return {(YARN_NAMES | FEWEST)[name]: value for name, value in given.items()}
 
 

@@ -25,14 +25,13 @@ from hdl.runners.base import Job, Log, Notify, Runner
 from hdl.runners.messages import error_from
 from hdl.session.staged import Staged
 from hdl.told import event_of
-from hdl.yarn.client import client, renewal
+from hdl.yarn.client import client, connection, renewal
 from hdl.yarn.client.events import Listener, Source
 from hdl.yarn.client.follow import result
 from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import SESSION, Credentials, WorkerCredentials
 from hdl.yarn.protocol.message import Message, ProtocolError
 from hdl.yarn.protocol.session import Ask, Cancel, Order, Stop, Told, read_told
-from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import DATA_SHARE, Settings, to_task_config
 
 START_SECONDS = 300.0  # that YARN has to start the master
@@ -87,7 +86,7 @@ class YarnWorkers:
         self.fewest = self.settings.fewest
         self._say, self._orders, self._told = say, 0, Told(0, 0, [])
         self._speaking = threading.RLock()  # trials are followed by a thread each
-        java.start()
+        connection.prepare()
         keys: list[Credentials] = []
         home = identity.home()
         self.application = client.submit(Job(home, home), self.settings, made=keys.append)

@@ -75,7 +75,7 @@ LAYERS = {
     "yarn": BASE
     | STEP
     | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"}
-    | {"timeline", "java_archive", "hadoop_conf", "quick", "told", "trial"},
+    | {"timeline", "java_archive", "hadoop_conf", "hdfs_choice", "quick", "told", "trial"},
     # Of the runners the driver sees the interface alone: see below.
     "recipe": BASE,
     "publisher": BASE | {"runners", "table"},
