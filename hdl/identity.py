@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from hdl import libhdfs
@@ -35,12 +36,27 @@ def user() -> str:
         return name
     if java := _java():
         return str(java(UGI).getCurrentUser().getShortUserName())
+    if _prefix is not None:
+        return unproved()
     return _home(libhdfs.default()).rpartition("/")[2]
 
 
 def unproved() -> str:
     """Name the user that we are to a cluster without Kerberos, which takes our word for it; nobody is asked."""
     return os.environ.get("HADOOP_USER_NAME") or pwd.getpwuid(os.geteuid()).pw_name
+
+
+def claim(settings: Mapping[str, str] | None) -> None:
+    """Have this process ask nobody any more, by the configuration of a cluster that takes our word for who we are.
+
+    None has it ask again.
+    Java that runs, and a container's submitter, still count first.
+    """
+    global _prefix
+    _prefix = None if settings is None else settings.get("dfs.user.home.dir.prefix", "/user").rstrip("/")
+
+
+_prefix: str | None = None  # of home folders, where our word is taken
 
 
 def home(path: str | None = None) -> str:
@@ -83,7 +99,7 @@ def _default() -> str:
     """Name the root of the default file system: ``hdfs:///`` for any HDFS."""
     java = _java()
     if not java:
-        return libhdfs.default()
+        return libhdfs.default() if _prefix is None else "hdfs:///"
     root = java("org.apache.hadoop.fs.FileSystem").getDefaultUri(java(HDFS_CONFIGURATION)())
     return "hdfs:///" if str(root.getScheme()) == "hdfs" else f"{root.getScheme()}://{root.getAuthority() or ''}/"
 
@@ -94,6 +110,8 @@ def _home(path: str) -> str:
     if java and path.startswith("hdfs://"):  # as HDFS's client does, but without a connection
         conf = java(HDFS_CONFIGURATION)()
         folder = java("org.apache.hadoop.hdfs.DFSUtilClient").getHomeDirectory(conf, java(UGI).getCurrentUser())
+    elif _prefix is not None and path.startswith("hdfs://"):
+        folder = f"{_prefix}/{unproved()}"
     else:
         folder = libhdfs.home(path)
     return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?", "", str(folder)).rstrip("/")

@@ -60,10 +60,9 @@ def prepare(flags: dict[str, Any]) -> None:
         raise SpecError(f"--{more[0].replace('_', '-')}: goes with --importance")
     if runner == "yarn":
         from hdl.yarn.client import connection
-        from hdl.yarn.resource_manager import java
 
-        java.start()
         connection.warm()
+        connection.prepare()
 
 
 def measure(

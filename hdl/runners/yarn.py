@@ -11,16 +11,15 @@ from typing import Any
 from hdl import scratch, starting, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job, Log, Notify, Runner
-from hdl.yarn.client import client, renewal
+from hdl.yarn.client import client, connection, renewal
 from hdl.yarn.client.follow import follow
-from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import Settings
 
 
 class YarnRunner(Runner):
     """Trains in one application on YARN; the driver runs in its master, not here.
 
-    The virtual machine starts with it, before anything reads HDFS: make it first.
+    Java, where it is needed, starts with it, before anything reads HDFS: make it first.
 
     Parameters
     ----------
@@ -62,7 +61,7 @@ class YarnRunner(Runner):
         self.application: str | None = None
         self.seconds: dict[str, float] = {}
         timeline.reached("client", "imported")
-        java.start()
+        connection.prepare()
         self._begun: client.Begun | None = client.begin(self.settings)
 
     def train(self, job: Job, drive: Any, notify: Notify) -> Any:

@@ -213,12 +213,12 @@ def test_damage_is_not_taken_for_a_bad_sample(tmp_path, monkeypatch):
     raw = bytearray(gzip.compress(text, 0))  # stored, so that one byte of damage is one byte of text
     raw[raw.find(b"\n9500,") + 1] = ord("x")
     (tmp_path / "a.csv.gz").write_bytes(raw)
-    with pytest.raises(DataError, match=r"a.csv.gz: truncated or corrupt gzip \(CRC check failed"):
+    with pytest.raises(DataError, match=r"a.csv.gz: truncated or corrupt gzip \(.*incorrect data check"):
         data.summarise(source := data.open_source(str(tmp_path / "a.csv.gz")), [(source.paths[0], 0, 200000)])
     images = bytearray(gzip.compress(IMAGES, 0))
     images[-12] ^= 1
     write_idx(tmp_path, IMAGES, LABELS, packed=True)
     (tmp_path / "a.csv.gz").unlink()
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(images)
-    with pytest.raises(DataError, match=r"ubyte.gz: truncated or corrupt gzip \(CRC check failed"):
+    with pytest.raises(DataError, match=r"ubyte.gz: truncated or corrupt gzip \(.*incorrect data check"):
         everything(tmp_path)

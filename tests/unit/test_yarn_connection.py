@@ -7,7 +7,6 @@ import pytest
 from hdl.errors import DeadlineError
 from hdl.yarn.client import connection
 
-pytest.importorskip("jpype")
 SECONDS = 20.0
 
 
@@ -18,20 +17,18 @@ def yarn(monkeypatch):
     class Yarn:
         fails, numbers = [], itertools.count(1)
 
-        def createApplication(self):
+        def offer(self):
+            if self.fails:
+                raise self.fails.pop()
             return next(self.numbers)
 
+        def preload(self):
+            pass
+
     served = Yarn()
-
-    def connect():
-        if served.fails:
-            raise served.fails.pop()
-        return None, served
-
-    monkeypatch.setattr(connection, "connect", connect)
+    monkeypatch.setattr(connection, "client", lambda: served)
     monkeypatch.setattr(connection, "_asked", None)
     monkeypatch.setattr(connection.java, "load_bridge", lambda: None)
-    monkeypatch.setattr(connection.java, "load_class", lambda name: None)
     return served
 
 

@@ -12,12 +12,12 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from hdl import fs
 from hdl.errors import HdlError, SpecError
 from hdl.yarn.client import renewal
-from hdl.yarn.resource_manager import java
+from hdl.yarn.client.interface import Yarn
 from hdl.yarn.settings import TASK_CONFIG
 
 KEPT_SECONDS = 30 * 24 * 3600.0  # after its end, for those who ask for its outcome
@@ -48,11 +48,6 @@ class Folder:
 
     application: str
     changed: float
-
-
-def cluster_of(conf: Any) -> str:
-    """Name the cluster whose ResourceManager the configuration means: its id, or else the address."""
-    return str(conf.get("yarn.resourcemanager.cluster-id") or conf.get("yarn.resourcemanager.address") or "")
 
 
 def ended(
@@ -92,7 +87,7 @@ def ended(
     return found
 
 
-def remove_ended(conf: Any, folder: str, report: Callable[[str], Report]) -> None:
+def remove_ended(yarn: Yarn, folder: str) -> None:
     """Remove what ended applications have left beside this application's folder, and of its client's files.
 
     Whatever cannot be looked at stays; nothing of it hinders a submission.
@@ -100,7 +95,7 @@ def remove_ended(conf: Any, folder: str, report: Callable[[str], Report]) -> Non
 
     def known(application: str) -> Report | None:
         with suppress(SpecError):  # YARN has no such application
-            return report(application)
+            return yarn.report(application)
         return None
 
     def cluster(application: str) -> str:
@@ -109,17 +104,13 @@ def remove_ended(conf: Any, folder: str, report: Callable[[str], Report]) -> Non
             return str(json.loads(file.read()).get(CLUSTER, ""))
         return ""
 
-    with suppress(HdlError, OSError), java.call("folders of ended applications"):
-        place = java.load_class("org.apache.hadoop.fs.Path")
-        system = place(folder).getFileSystem(conf)
-        now = system.getFileStatus(place(folder)).getModificationTime() / 1000
-        listed = [
-            Folder(str(status.getPath().getName()), status.getModificationTime() / 1000)
-            for status in system.listStatus(place(folder).getParent())
-        ]
+    with suppress(HdlError, OSError):
+        parent, own = os.path.split(folder)
+        listed = [Folder(name, changed) for name, changed in yarn.changed(parent).items()]
+        now = next(each.changed for each in listed if each.application == own)
         folders = [each for each in listed if re.fullmatch(r"application_\d+_\d+", each.application)]
-        for application in ended(folders, now, known, cluster, cluster_of(conf)):
-            system.delete(place(f"{os.path.dirname(folder)}/{application}"), True)
+        for application in ended(folders, now, known, cluster, yarn.cluster()):
+            yarn.remove(f"{parent}/{application}")
         there = {each.application for each in listed}
         for application in renewal.kept(os.path.dirname(folder)):
             one = known(application)

@@ -1,51 +1,27 @@
-"""Reads YARN's web pages: through Hadoop's own client, in the Java virtual machine that this process has anyway.
+"""Reads YARN's web pages: without Java those that ask for nothing, all others through Hadoop's own client.
 
-So a page is asked for as all of Hadoop asks: SPNEGO from the ticket or keytab that the process is logged in with, the
-trust stores of ``ssl-client.xml``, whatever ticket caches, encryption types and name rules the cluster's configuration
-allows. (Python's own ways, requests-gssapi and pyspnego, read none of those trust stores, want a compiled ``gssapi``
-that no wheel for Linux brings, and would be a second login beside Java's.)
+So a page of a secured cluster is asked for as all of Hadoop asks: SPNEGO from the ticket or keytab that the process is
+logged in with, the trust stores of ``ssl-client.xml``, whatever ticket caches, encryption types and name rules the
+cluster's configuration allows. (Python's own ways, requests-gssapi and pyspnego, read none of those trust stores, want
+a compiled ``gssapi`` that no wheel for Linux brings, and would be a second login beside Java's.)
 """
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode
 
 from hdl.errors import DeadlineError, HdlError
+from hdl.yarn.client import pages
+from hdl.yarn.client.interface import Unable
+from hdl.yarn.client.pages import PAGE_SECONDS, Headers, NoPage, json_of, origin
 from hdl.yarn.resource_manager import java
 
-PAGE_SECONDS = 10.0  # for a page, from the connection to its last byte; a first negotiation and redirects included
-PAGE_BYTES = 64 << 20
-CHUNK = 1 << 16
-REDIRECTS = 5
-SAID = 300  # characters of a page's own words in a message
 CLIENT = "org.apache.hadoop.security.authentication.client"
-PROXIED = re.compile(r"/proxy/(application_\d+_\d+)(?:/|$)")
-
-
-class NoPage(HdlError):
-    """A page cannot be read; the message says which and why.
-
-    Parameters
-    ----------
-    message : str
-    lasting : bool
-        Whether it will stay so until somebody changes something: a ticket, a right, a trust store. What is not lasting
-        is a server that starts, ends or is slow.
-    """
-
-    def __init__(self, message: str, lasting: bool = False):
-        super().__init__(message)
-        self.lasting = lasting
-
-    def __reduce__(self):
-        return type(self), (str(self), self.lasting)
 
 
 def read_json(url: str, seconds: float = PAGE_SECONDS) -> Any:
@@ -67,7 +43,17 @@ def read_json(url: str, seconds: float = PAGE_SECONDS) -> Any:
     """
     if not url.startswith(("http://", "https://")):
         raise NoPage(f"{url or 'no address'}: expected the address of a page, http://… or https://…")
+    if not java.started():  # which a process has that speaks to YARN by it: then the page is asked for so as well
+        with suppress(Unable):
+            return _read_plainly(url, seconds)
     return _web().read_json(url, seconds)
+
+
+def _read_plainly(url: str, seconds: float) -> Any:
+    try:
+        return json_of(*pages.Plain().get(url, time.monotonic() + seconds))
+    except DeadlineError:
+        raise NoPage(f"{origin(url)} does not answer within {seconds:g} s") from None
 
 
 @cache
@@ -76,7 +62,7 @@ def _web() -> Web:
     return Web(java.configuration())
 
 
-class Web:
+class Web(pages.Reader):
     """Holds what requests share: trust store, and for each server the cookie that a negotiation has earned.
 
     Parameters
@@ -94,43 +80,30 @@ class Web:
         """Read a page's JSON: see the function of that name."""
         until = time.monotonic() + seconds
         try:
-            where, body = java.call_within(seconds, origin(url), lambda: self._get(url, until))
+            where, body = java.call_within(seconds, origin(url), lambda: self.get(_spoken_for(url), until))
         except DeadlineError:
             with suppress(Exception):
                 self._open.disconnect()  # the thread that reads gets an error and ends
             raise NoPage(f"{origin(url)} does not answer within {seconds:g} s") from None
-        try:
-            return json.loads(body)
-        except ValueError:
-            raise NoPage(
-                f"{_shown(where)} is no JSON but a page for people: a server that starts, or a sign-in in front of it"
-            ) from None
+        return json_of(where, body)
 
-    def _get(self, url: str, until: float) -> tuple[str, bytes]:
-        """Follow redirects and negotiate, until a page answers; returns its address and body."""
-        negotiated, target = set(), _spoken_for(url)
-        for _ in range(REDIRECTS + 1):
-            status, headers, body = self._as_user(partial(self._request, target, until), target)
-            server = origin(target)
-            if status == 200:
-                return target, body
-            if status == 401 and headers["challenge"].lower().startswith("negotiate") and server not in negotiated:
-                negotiated.add(server)
-                self._negotiate(target, until)
-            elif status in (301, 302, 303, 307, 308) and headers["location"]:
-                target = _redirected(target, headers["location"])
-            else:
-                raise self._refusal(status, target, headers, body)
-        raise NoPage(f"{_shown(url)} sends from one page to the next, {REDIRECTS} times", lasting=True)
+    def request(self, url: str, until: float) -> tuple[int, Headers, bytes]:
+        return self._as_user(partial(self._request, url, until), url)
 
-    def _request(self, url: str, until: float) -> tuple[int, dict[str, str], bytes]:
+    def proved(self, url: str, headers: Headers, before: set[str], until: float) -> bool:
+        server = origin(url)
+        if server in before or not headers["challenge"].lower().startswith("negotiate"):
+            return False
+        before.add(server)
+        self._negotiate(url, until)
+        return True
+
+    def _request(self, url: str, until: float) -> tuple[int, Headers, bytes]:
         """Make one request; the caller sees to errors."""
         connection = self._connection(url, until)
         try:
-            if application := PROXIED.search(urlsplit(url).path):
-                # YARN's proxy asks a person who does not own an application whether they trust its page: we only parse.
-                connection.setRequestProperty("Cookie", f"checked_{application[1]}=true")
-            connection.setRequestProperty("Accept", "application/json, text/plain;q=0.5, */*;q=0.1")
+            for name, value in {"Accept": pages.ACCEPTED, **pages.trusting(url)}.items():
+                connection.setRequestProperty(name, value)
             status = int(connection.getResponseCode())
             headers = {
                 "challenge": str(connection.getHeaderField("WWW-Authenticate") or "").strip(),
@@ -176,9 +149,9 @@ class Web:
 
     def _configure(self, connection: Any, until: float) -> Any:
         """Give a connection its deadlines and its trust store."""
-        left = max(1, int(1000 * (until - time.monotonic())))
-        connection.setConnectTimeout(left)
-        connection.setReadTimeout(left)
+        milliseconds = max(1, int(1000 * pages.left(until)))
+        connection.setConnectTimeout(milliseconds)
+        connection.setReadTimeout(milliseconds)
         connection.setInstanceFollowRedirects(False)  # another server wants a negotiation of its own
         connection.setUseCaches(False)
         if isinstance(connection, java.load_class("javax.net.ssl.HttpsURLConnection")):
@@ -226,7 +199,7 @@ class Web:
         """Say in a sentence why a request has failed."""
         causes = java.thrown(error)
         names, (name, text) = [name for name, _ in causes], causes[-1]
-        server, root = origin(url), " ".join((text or name).split())[:SAID]
+        server, root = origin(url), " ".join((text or name).split())[: pages.SAID]
         if "hostname" in root.lower() and url.startswith("https:"):
             return NoPage(f"{server}: its certificate is for another host ({root})", lasting=True)
         if any(".ssl." in name or "CertPath" in name or "certpath" in name for name in names) or "keystore" in root:
@@ -251,18 +224,6 @@ class Web:
         given = f"{place.getPath()!s} names {named or 'none'}" if place is not None else f"there is no {file} here"
         return f"ssl.client.truststore.location in {file} must be a store that holds its issuer, and opens ({given})"
 
-    def _refusal(self, status: int, url: str, headers: dict[str, str], body: bytes) -> NoPage:
-        said = body.decode(errors="replace")[:SAID].strip() if headers["kind"].startswith("text/plain") else ""
-        said = " ".join("".join(c if c.isprintable() else " " for c in said).split())
-        if status == 401:
-            how = headers["challenge"].partition(" ")[0] or "nothing that a client could do"
-            if how.lower() == "negotiate":
-                return NoPage(f"{origin(url)} refuses the Kerberos ticket (SPNEGO)", lasting=True)
-            return NoPage(f"{origin(url)} asks for a sign-in that hdl does not know ({how})", lasting=True)
-        if status == 403:
-            return NoPage(said or f"{_shown(url)} is forbidden (403)", lasting=True)
-        return NoPage(f"{_shown(url)} answers {status}{': ' * bool(said)}{said}")
-
 
 def _spoken_for(url: str) -> str:
     """Add to an address for whom this process's user asks, where that is somebody else (HADOOP_PROXY_USER)."""
@@ -277,44 +238,15 @@ def _timed_out(error: Any) -> bool:
     return any(name == "java.net.SocketTimeoutException" for name, _ in java.thrown(error))
 
 
-def origin(url: str) -> str:
-    """Name the server of an address: scheme, host, port."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _shown(url: str) -> str:
-    """Write an address without its query, for a message."""
-    return url.partition("?")[0]
-
-
-def _redirected(url: str, location: str) -> str:
-    """Find where a redirect leads: never from HTTPS to HTTP, nor to a file.
-
-    A standby ResourceManager names the same path of the active one; some forget what was asked for behind it.
-    """
-    target = urljoin(url, location)
-    before, after = urlsplit(url), urlsplit(target)
-    if after.scheme not in ("http", "https") or (before.scheme == "https" and after.scheme == "http"):
-        raise NoPage(f"{_shown(url)} sends to {_shown(target)}, which is not as safe", lasting=True)
-    if before.query and not after.query and after.path == before.path:
-        target += f"?{before.query}"
-    return target
-
-
 def _read(stream: Any, until: float, url: str) -> bytes:
-    """Read a body to its end, its deadline or the most that a page may be."""
     from jpype import JArray, JByte
 
-    parts, total, buffer = [], 0, JArray(JByte)(CHUNK)
+    buffer = JArray(JByte)(pages.CHUNK)
+
+    def piece() -> bytes:
+        return bytes(buffer[:got]) if (got := int(stream.read(buffer))) > 0 else b""
+
     try:
-        while (got := int(stream.read(buffer))) >= 0:
-            parts.append(bytes(buffer[:got]))
-            total += got
-            if total > PAGE_BYTES:
-                raise NoPage(f"{_shown(url)} holds more than {PAGE_BYTES >> 20} MiB", lasting=True)
-            if time.monotonic() > until:
-                raise DeadlineError(f"{_shown(url)} is not here in time")
+        return pages.read_to_end(piece, until, url)
     finally:
         stream.close()
-    return b"".join(parts)

@@ -46,7 +46,7 @@ def _check_several(conf: Any, name: str, port: int) -> None:
     """Check that one of several ResourceManagers listens, or comes to listen."""
     ids = [str(each) for each in conf.getTrimmedStringCollection("yarn.resourcemanager.ha.rm-ids")]
     served, administered = (
-        {one: address for one in ids if (address := _address_of(conf, key, number, one))}
+        {one: address for one in ids if (address := address_of(conf, key, number, one))}
         for key, number in ((name, port), (ADMIN_ADDRESS, 8033))
     )
     until = time.monotonic() + FAILOVER_SECONDS
@@ -63,7 +63,7 @@ def _check_several(conf: Any, name: str, port: int) -> None:
         time.sleep(0.5)
 
 
-def _address_of(conf: Any, name: str, port: int, one: str) -> tuple[str, int] | None:
+def address_of(conf: Any, name: str, port: int, one: str) -> tuple[str, int] | None:
     """Return where one of several ResourceManagers listens; None where the configuration does not say."""
     text = str(conf.getTrimmed(f"{name}.{one}", "") or conf.getTrimmed(f"yarn.resourcemanager.hostname.{one}", ""))
     host, separator, number = text.rpartition(":")
