@@ -3,6 +3,8 @@
 import contextlib
 import os
 import socket
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -210,15 +212,58 @@ def test_one_that_restarts_at_the_same_address_is_found_again(yarn, server):
 def test_one_that_stays_away_is_given_up(yarn, server, monkeypatch):
     server.close()
     yarn._native._connection._patience = 0.2
-    with pytest.raises(DeadlineError, match=f"no answer from {server.address}"):
+    with pytest.raises(DeadlineError) as told:
         yarn.report(APP)
+    said = f"Call to {server.address} failed on connection exception: Connection refused"
+    assert str(told.value) == str(java.error_of(APP, [("java.net.ConnectException", said)]))
+    assert yarn.native
 
 
 def test_one_that_says_nothing_is_given_up(yarn, server, monkeypatch):
     monkeypatch.setattr(rpc, "CALL_SECONDS", 0.2)
-    server.getNewApplication = lambda user, request: __import__("time").sleep(1) or {}
-    with pytest.raises(DeadlineError, match="no answer from"):
+    server.getNewApplication = lambda user, request: time.sleep(1) or {}
+    with pytest.raises(DeadlineError, match=r"^a new application: "):
         yarn.offer()
+
+
+def test_who_interrupts_a_call_may_make_the_next_one(yarn, server, monkeypatch):
+    real, interrupted = rpc._received, []
+
+    def interrupt(*arguments):
+        if not interrupted:
+            interrupted.append(1)
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr("hdl.yarn.client.rpc._received", interrupt)
+    monkeypatch.setattr("tests.unit.resource_manager._received", real)
+    server.applications[NUMBER] = ["ada", "RUNNING", ""]
+    with pytest.raises(KeyboardInterrupt):
+        yarn.offer()
+    yarn.kill(APP)
+    assert server.applications[NUMBER][1] == "KILLED"
+
+
+def test_a_server_that_asks_for_more_is_left_to_hadoops_client(yarn, server):
+    """It negotiates, by an answer to no call of ours; its words are long, or none of Hadoop's."""
+    asked = []
+
+    class Java:
+        def offer(self):
+            asked.append(1)
+            return "by java"
+
+    def negotiate(request):
+        body = encode({1: (1 << 32) - 33, 2: 0})
+        content = bytes([len(body)]) + body + bytes([2]) + encode({2: 1})
+        request.sendall(len(content).to_bytes(4, "big") + content)
+        raise OSError
+
+    yarn._java = Java()
+    server.before.append(negotiate)
+    assert yarn.offer() == "by java"
+    assert asked == [1]
+    assert "an answer to call" in yarn.why
 
 
 def test_a_standby_sends_on(conf, server):
@@ -353,7 +398,6 @@ def test_any_bytes_are_a_message_or_malformed(content):
 def test_a_port_that_speaks_something_else_is_told():
     with socket.create_server(("127.0.0.1", 0)) as other:
         calls = rpc.Connection([other.getsockname()], "p", "ada", 0.1)
-        import threading
 
         def speak():
             taken, _ = other.accept()
@@ -362,7 +406,7 @@ def test_a_port_that_speaks_something_else_is_told():
                 taken.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         threading.Thread(target=speak, daemon=True).start()
-        with pytest.raises(HdlError, match="is it a ResourceManager's RPC port"):
+        with pytest.raises(Malformed, match=r"an answer of \d+ bytes"):
             calls.call("getNewApplication", {})
 
 

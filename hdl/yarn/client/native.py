@@ -190,22 +190,17 @@ class Native:
 
     def _about(self, application: str, method: str, doing: str) -> Message:
         stamp, number = checked(application)
-        try:
-            return self._connection.call(method, {1: {1: number, 2: stamp}})
-        except Refused as error:
-            if error.name == NOT_FOUND:
-                raise unknown(application) from None
-            raise _error(doing, error) from None
-        except (DeadlineError, Malformed) as error:
-            raise type(error)(f"{doing}: {error}") from None
+        return self._call(doing, method, {1: {1: number, 2: stamp}}, unknown(application))
 
-    def _call(self, doing: str, method: str, request: Mapping[int, Any]) -> Message:
+    def _call(self, doing: str, method: str, request: Mapping[int, Any], missing: HdlError | None = None) -> Message:
         try:
             return self._connection.call(method, request)
         except Refused as error:
+            if missing and error.name == NOT_FOUND:
+                raise missing from None
             raise _error(doing, error) from None
-        except (DeadlineError, Malformed) as error:
-            raise type(error)(f"{doing}: {error}") from None
+        except Malformed as error:
+            raise Unable(str(error)) from error
 
 
 @contextmanager
