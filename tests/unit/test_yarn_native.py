@@ -3,8 +3,10 @@
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
+import types
 
 import pytest
 from hypothesis import given
@@ -367,6 +369,12 @@ def test_who_we_are_is_asked_of_nobody(yarn, monkeypatch):
     assert identity.home() == "hdfs:///user/ada"
     assert identity.home("hdfs://other:1/x") == "hdfs://other:1/user/ada"
     assert libhdfs.before_java == [java.start]
+
+
+def test_java_does_not_run_while_another_thread_imports_its_bridge(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jpype", types.ModuleType("jpype"))
+    assert identity._java() is None
+    assert not java.started()
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,8 @@ def load_bridge() -> None:
 
 def started() -> bool:
     """Tell whether JPype's virtual machine runs in this process."""
-    jpype = sys.modules.get("jpype")
-    return jpype is not None and bool(jpype.isJVMStarted())
+    running = getattr(sys.modules.get("jpype"), "isJVMStarted", None)  # not there while another thread imports it
+    return running is not None and bool(running())
 
 
 def secure() -> bool:
