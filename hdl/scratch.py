@@ -99,6 +99,14 @@ def cache(name: str) -> Path:
     return place
 
 
+def replace(path: Path, text: str) -> None:
+    """Write a small file: whole for whoever reads it meanwhile, and this user's alone."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    with open(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, PRIVATE_FILE), "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
 def make_private(path: str) -> None:
     """Make a local folder of mode 700, and those above it where they are missing; one of ours that is open is closed.
 

@@ -158,9 +158,7 @@ def _ask(python: Path) -> dict[str, Any]:
         raise _refused(python, f"it does not run: {why}") from None
     with suppress(OSError):
         if kept is not None:
-            unfinished = kept.with_suffix(f".{os.getpid()}")
-            unfinished.write_text(done.stdout)
-            unfinished.replace(kept)
+            scratch.replace(kept, done.stdout)
     return fields
 
 

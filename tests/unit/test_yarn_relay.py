@@ -44,7 +44,7 @@ def line():
         address = ends[above].mailbox.address if above is not None else None
         command = ConnectMesh(1, GENERATION, place, 0, [], place=place, size=7, fan=2, above=address, patience=60.0)
         ends[place].relay.join(command)
-    until(lambda: 6 in ends[2].relay._down and 2 in ends[0].relay._down)
+    until(lambda: 6 in ends[2].relay.links.below and 2 in ends[0].relay.links.below)
     yield ends
     for end in ends.values():
         end.close()
@@ -113,7 +113,7 @@ def test_signs_of_life_come_up_with_their_age(line):
 
 def test_who_loses_its_relay_turns_to_the_master_and_repeats_what_it_said(line):
     line[6].relay.answer(done(5), {"a": [b"six"]})
-    until(lambda: line[2].relay._answered == {6})  # it waits there for that of place 2
+    until(lambda: line[2].relay._collection.places == {6})  # it waits there for that of place 2
     line[2].close()
     until(lambda: line[6].told)
     (answers,) = line[6].told
@@ -123,7 +123,7 @@ def test_who_loses_its_relay_turns_to_the_master_and_repeats_what_it_said(line):
     assert (line[6].told[-1].places, line[6].told[-1].detached) == ([6], True)
     line[6].relay.answer(done(6), {})
     assert line[6].told[-1].command_id == 6
-    until(lambda: not line[0].relay._down)
+    until(lambda: not line[0].relay.links.below)
     line[0].relay.answer(done(6), {})  # and its own relay waits for it no more
     assert line[0].told[-1].places == [0]
 
@@ -141,7 +141,7 @@ def test_a_stranger_is_not_taken_for_one_below(line):
         )
         assert channel.recv(1) == b""
         channel.close()
-    assert [*line[2].relay._down] == [6]
+    assert [*line[2].relay.links.below] == [6]
 
 
 # --- the master's side ------------------------------------------------------------------------------------------------

@@ -196,10 +196,7 @@ def _write(known: Application) -> None:
     """Write the file for `hdl attach`: whole, and its user's alone."""
     path = _file(known.name)
     scratch.make_private(str(path.parent))
-    fresh = path.with_suffix(f".{os.getpid()}")
-    with open(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(asdict(known), file)
-    fresh.replace(path)
+    scratch.replace(path, json.dumps(asdict(known)))
 
 
 def _read(name: str) -> Application | None:

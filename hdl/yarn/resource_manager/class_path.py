@@ -107,7 +107,5 @@ def entries() -> list[str]:
         if not here:
             return path
         scratch.cache("classpath")
-        unfinished = kept.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(":".join(path))
-        unfinished.replace(kept)
+        scratch.replace(kept, ":".join(path))
     return path

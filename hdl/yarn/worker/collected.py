@@ -3,11 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hdl.wire import Buffer
 from hdl.yarn.protocol import Answers, Done, joined_seconds
 
 FIELDS = "gpu", "code", "samples", "found", "spilled"  # of `Done`, that are columns of `Answers`
+
+Labelled = list[tuple[Any, Sequence[Buffer]]]  # results of several workers: of each [place, name], and its content
+
+
+@dataclass
+class Collection:
+    """Collects the answers to one command, and keeps those that were sent, as whoever had them may be gone.
+
+    Attributes
+    ----------
+    command_id : int
+    places : set of int
+        Who has answered.
+    sent : list
+        Answers and results, in the order in which they were sent.
+    """
+
+    command_id: int
+    places: set[int] = field(default_factory=set)
+    sent: list[tuple[Answers, Labelled]] = field(default_factory=list)
+    _answers: list[Answers] = field(default_factory=list)
+    _results: Labelled = field(default_factory=list)
+
+    def add(self, answers: Answers, results: Labelled) -> None:
+        """Add answers that are to be sent, with the results that came with them."""
+        self._answers.append(replace(answers, bundle=None))
+        self._results += results
+        self.places.update(answers.places)
+
+    def take(self) -> tuple[Answers, Labelled] | None:
+        """Take what is to be sent, answers as one; None if nothing is."""
+        if not self._answers:
+            return None
+        taken = joined(self._answers), self._results
+        self._answers, self._results = [], []
+        return taken
 
 
 def of(done: Done, place: int) -> Answers:

@@ -1,8 +1,7 @@
 """A worker's place in the tree of relays: passes on commands, payloads, signs of life and answers of many workers.
 
 Commands and payloads come from above (another worker, or the master) and go to the workers below; what these say is
-joined with the worker's own and goes up in one message. To each worker above there are two connections, one a
-direction; threads of the mailbox read those of the workers below.
+joined with the worker's own and goes up in one message. Threads of the mailbox read what the workers below say.
 
 A worker whose relay is gone, or has said nothing for its patience, turns to the master itself, for all below it too: it
 says that it is detached, repeats what it has said last, and is told by the master what it may have missed.
@@ -22,7 +21,7 @@ from typing import Any
 from hdl.errors import HdlError
 from hdl.runners import frames
 from hdl.wire import Buffer
-from hdl.yarn.comm import bundles, tls
+from hdl.yarn.comm import bundles
 from hdl.yarn.comm.mailbox import Mailbox
 from hdl.yarn.comm.mesh import CONNECT_SECONDS, PeerLost
 from hdl.yarn.protocol import (
@@ -37,9 +36,9 @@ from hdl.yarn.protocol import (
 )
 from hdl.yarn.protocol.relay_tree import children, subtree, towards
 from hdl.yarn.worker import collected
+from hdl.yarn.worker.collected import Labelled
+from hdl.yarn.worker.relay_links import DOWN, Links
 
-UP, DOWN = "up", "down"  # the directions of a connection between two relays
-Labelled = list[tuple[Any, Sequence[Buffer]]]  # results of several workers: of each [place, name], and its content
 Results = Mapping[str, Sequence[Buffer]]
 
 
@@ -67,19 +66,11 @@ class Relay:
     ):  # fmt: skip
         self._mailbox, self._context, self._report, self._deliver = mailbox, context, report, deliver
         self._join_results = join_results
-        self._answering = self._bundles = 0  # the command that is being answered; bundles that were made of results
-        self._answered: set[int] = set()  # places
-        self._collected: list[Answers] = []  # to be sent
-        self._results: Labelled = []
-        self._sent: list[tuple[Answers, Labelled]] = []
         self._changed = threading.Condition()
-        self._up_lock = threading.Lock()
         self.place: int | None = None
         self.generation = 0
         self._command: ConnectMesh | None = None
-        self._up: Any = None
-        self._from: Any = None  # the other connection to the worker above, which is read
-        self._down: dict[int, tuple[Any, threading.Lock]] = {}  # by place of a worker below
+        self.links = Links()
         self._below: dict[int, tuple[Beats, float]] = {}  # its last signs of life, and when they came
         self._heard = 0.0  # when the worker above has said something
         self._joined = self._detached = False
@@ -91,14 +82,10 @@ class Relay:
     def leave(self) -> None:
         """Leave the tree: from now on the worker speaks for itself alone."""
         with self._changed:
-            channels = [self._up, self._from, *(channel for channel, _ in self._down.values())]
-            self.place, self._command, self._up, self._from, self._down, self._below = None, None, None, None, {}, {}
-            self._joined = False
+            links, self.links = self.links, Links()
+            self.place, self._command, self._below, self._joined = None, None, {}, False
             self._forget_answers(0)
-        for channel in channels:
-            if channel is not None:
-                with suppress(OSError):
-                    channel.close()
+        links.close()
 
     def join(self, command: ConnectMesh) -> None:
         """Take the place in the tree that a command names, and connect to the worker above.
@@ -122,14 +109,12 @@ class Relay:
         hello = {"purpose": "relay", "generation": command.generation, "place": command.place}
         above = command.place // (command.fan or 1) - 1
         try:
-            self._up = tls.connect(self._context, command.above, {**hello, "way": UP}, CONNECT_SECONDS)
-            self._from = tls.connect(self._context, command.above, {**hello, "way": DOWN}, CONNECT_SECONDS)
-            self._from.settimeout(None)
+            channel = self.links.connect(self._context, command.above, hello)
         except (HdlError, OSError) as error:
             raise PeerLost(above, error) from None
         self._heard, self._joined = time.monotonic(), True
         threading.Thread(
-            target=self._from_above, args=[self._from, command.generation], name="hdl-relay", daemon=True
+            target=self._from_above, args=[channel, command.generation], name="hdl-relay", daemon=True
         ).start()
 
     def wait_for_others(self, check: Callable[[], Any]) -> None:
@@ -143,7 +128,7 @@ class Relay:
         until = time.monotonic() + CONNECT_SECONDS
         while True:
             with self._changed:
-                missing = [place for place in self._places_below() if place not in self._down]
+                missing = [place for place in self._places_below() if place not in self.links.below]
                 if not missing:
                     return
                 self._changed.wait(0.1)
@@ -156,8 +141,8 @@ class Relay:
     def forward(self, command: Relayed) -> None:
         """Pass a command on to the workers below."""
         frame = json.dumps({"command": command.command}).encode()
-        for place in [*self._down]:
-            self._tell(place, frame)
+        for place in [*self.links.below]:
+            self.links.tell(place, frame)
 
     def spread(self, name: str, content: Buffer) -> None:
         """Keep a payload for this worker, and pass on what others below are to have.
@@ -177,25 +162,11 @@ class Relay:
             elif self.place is not None and self._command and self._command.fan:
                 below.setdefault(towards(self.place, int(label), self._command.fan), []).append((label, [part]))
         frame = json.dumps({"payload": name}).encode()
-        for place in [*self._down]:
+        for place in [*self.links.below]:
             if everybody:
-                self._tell(place, frame, [content])
+                self.links.tell(place, frame, [content])
             elif place in below:
-                self._tell(place, frame, bundles.pack(below[place]))
-
-    def _tell(self, place: int, frame: bytes, content: Sequence[Buffer] = ()) -> None:
-        """Send a message to a worker below; one that does not take it is cut off, and turns to the master."""
-        if place not in self._down:
-            return
-        channel, lock = self._down[place]
-        try:
-            with lock:
-                frames.send(channel, frame, *([[*content]] if content else []))
-        except (OSError, ValueError):
-            with self._changed:
-                self._down.pop(place, None)
-            with suppress(OSError):
-                channel.close()
+                self.links.tell(place, frame, bundles.pack(below[place]))
 
     def _from_above(self, channel: Any, generation: int) -> None:
         """Read what the worker above says, until the connection ends."""
@@ -215,7 +186,7 @@ class Relay:
         with self._changed:
             gone = generation == self.generation and self.place is not None
             if gone:
-                self._up = None
+                self.links.forget_above()
         if gone:
             self._detach()
 
@@ -237,7 +208,7 @@ class Relay:
                 counts += beats.moves
                 ages += [round(age + now - when, 2) for age in beats.ages]
             patience = float("inf") if command.patience is None else command.patience
-            silent = command.above is not None and (self._up is None or now - self._heard > patience)
+            silent = command.above is not None and (not self.links.has_above or now - self._heard > patience)
         mine = Beats(self.generation, places, shards, shares, uses, counts, ages)
         if silent:
             self._detach()
@@ -265,7 +236,7 @@ class Relay:
                 channel.close()
                 return
             if hello.get("way") == DOWN:
-                self._down[place] = channel, threading.Lock()
+                self.links.below[place] = channel, threading.Lock()
                 self._changed.notify_all()
                 return
         with suppress(OSError, EOFError, HdlError, ValueError), channel:
@@ -274,42 +245,38 @@ class Relay:
                 if isinstance(report, Beats):
                     with self._changed:
                         self._below[place] = report, time.monotonic()
-                    self._tell(place, b"{}")
+                    self.links.tell(place, b"{}")
                 elif isinstance(report, Answers):
                     contents = bundles.unpack(frames.receive(channel)) if report.bundle else []
                     self._gather(report, [(label, [part]) for label, part in contents])
         with self._changed:
             if generation == self.generation:
                 self._below.pop(place, None)
-                lost = self._down.pop(place, None)
-                if lost:
-                    with suppress(OSError):
-                        lost[0].close()
+                self.links.cut(place)
 
     def _gather(self, answers: Answers, results: Labelled) -> None:
         """Join answers with those that wait to be sent, and send them once all below have answered."""
         with self._changed:
-            if answers.generation != self.generation or self.place is None or answers.command_id < self._answering:
+            known = self._collection.command_id
+            if answers.generation != self.generation or self.place is None or answers.command_id < known:
                 return
-            if answers.command_id > self._answering:
+            if answers.command_id > known:
                 self._forget_answers(answers.command_id)
-            self._collected.append(replace(answers, bundle=None))
-            self._results += results
-            self._answered.update(answers.places)
+            self._collection.add(answers, results)
         self._flush(all_of_them=True)
 
     def _flush(self, all_of_them: bool) -> None:
         """Send the answers that wait; `all_of_them`: only if nobody below is still to answer."""
         with self._changed:
-            if not self._collected or self.place is None or self._command is None:
+            place, collection = self.place, self._collection
+            if place is None or self._command is None or (all_of_them and not self._expected() <= collection.places):
                 return
-            if all_of_them and not self._expected() <= self._answered:
-                return
-            answers, results, place = collected.joined(self._collected), self._results, self.place
-            self._collected, self._results = [], []
-        results = self._join_results(results, place)
+            taken = collection.take()
+        if taken is None:
+            return
+        answers, results = taken[0], self._join_results(taken[1], place)
         with self._changed:
-            self._sent.append((answers, results))
+            self._collection.sent.append((answers, results))
             detached = self._detached
         self._pass_up(answers, results, detached)
 
@@ -329,22 +296,14 @@ class Relay:
 
     def _say(self, message: Message, content: Sequence[Buffer] = ()) -> None:
         """Send a message to the worker above; if that does not take it, turn to the master."""
-        try:
-            with self._up_lock:
-                if self._up is not None:
-                    frames.send(self._up, json.dumps(message.to_dict()).encode(), *([[*content]] if content else []))
-                    return
-        except (OSError, ValueError):
-            with suppress(OSError, AttributeError):
-                self._up.close()
-            self._up = None
-        self._detach()
+        if not self.links.say(json.dumps(message.to_dict()).encode(), content):
+            self._detach()
 
     def _detach(self) -> None:
         """Turn to the master itself, and repeat the answers that the worker above may have kept to itself."""
         with self._changed:
             first, self._detached = not self._detached, True
-            sent = [*self._sent] if first else []
+            sent = [*self._collection.sent] if first else []
         for answers, results in sent:
             self._pass_up(answers, results, detached=True)
 
@@ -354,7 +313,7 @@ class Relay:
         assert self._command.size
         assert self._command.fan
         assert self.place is not None
-        below = [subtree(place, self._command.size, self._command.fan) for place in self._down]
+        below = [subtree(place, self._command.size, self._command.fan) for place in [*self.links.below]]
         return {self.place}.union(*below)
 
     def _places_below(self) -> range:
@@ -363,6 +322,5 @@ class Relay:
         return children(self.place, self._command.size or 0, self._command.fan or 2)
 
     def _forget_answers(self, command_id: int) -> None:
-        self._answering, self._bundles, self._answered = command_id, 0, set()
-        self._collected, self._results, self._sent = [], [], []
+        self._collection, self._bundles = collected.Collection(command_id), 0  # bundles that were made of results
         self._mailbox.bundles.clear()
