@@ -1,18 +1,21 @@
 """YARN without Java, against a ResourceManager of the test's own: what is said, what is refused, what is lost."""
 
 import contextlib
+import json
 import os
 import socket
 import sys
 import threading
 import time
 import types
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hdl import hdfs_choice, identity, libhdfs
+from hdl.data import FileSplit
 from hdl.errors import DeadlineError, HdlError, SpecError, Unavailable
 from hdl.yarn.client import configured, connection, native, rpc, submission
 from hdl.yarn.client.interface import Offer, Submission, Unable
@@ -121,6 +124,35 @@ def test_a_report_is_read(yarn, server):
     assert (report.diagnostics, report.url, report.attempt, report.tags) == ("a b", "", -1, ("a", "b"))
     assert report.started == 1.0
     assert yarn.applications() == [report]
+
+
+def test_where_blocks_are_is_asked_of_the_name_nodes_web_server_or_told_by_nobody(server, conf):
+    asked = []
+
+    class Web(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            blocks = [{"hosts": ["b", "a"]}, {"hosts": ["b"]}]
+            body = json.dumps({"BlockLocations": {"BlockLocation": blocks}} if "there" in self.path else {}).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Web) as web:
+        threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
+        conf(server.address, dfs_namenode_http__address=f"127.0.0.1:{web.server_port}")
+        yarn = connection.client()
+        here = [FileSplit("hdfs:///is there", 5, 7), FileSplit("hdfs://nn:8020/there", 0, 1)]
+        assert yarn.hosts(here) == ["a", "b"]
+        assert asked[0].startswith("/webhdfs/v1/is%20there?op=GETFILEBLOCKLOCATIONS&user.name=ada&offset=5&length=7")
+        for elsewhere in ("hdfs:///missing", "hdfs://other:8020/there"):
+            with pytest.raises(HdlError, match="blocks"):
+                yarn.hosts([FileSplit(elsewhere, 0, 1)])
+        web.shutdown()
+    assert yarn.native
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from hdl import fs, hadoop_conf, identity
 from hdl.errors import DeadlineError, HdlError
 from hdl.yarn.client.configured import Conf
-from hdl.yarn.client.interface import MASTER_VCORES, TYPE, Offer, Report, Submission, Unable, checked, unknown
+from hdl.yarn.client.interface import MASTER_VCORES, TYPE, Offer, Report, Submission, Unable, by_bytes, checked, unknown
 from hdl.yarn.client.protobuf import Malformed, Message
 from hdl.yarn.client.rpc import Connection, Refused
 from hdl.yarn.comm.tokens import to_tokens
@@ -157,12 +157,8 @@ class Native:
             fs.remove(folder)
 
     def hosts(self, splits: list[FileSplit]) -> list[str]:
-        held: dict[str, int] = {}
         until = time.monotonic() + HOSTS_SECONDS
-        for split in splits:
-            for host in self._block_hosts(split, until):
-                held[host] = held.get(host, 0) + split.length
-        return sorted(held, key=lambda host: (-held[host], host))
+        return by_bytes((host, split.length) for split in splits for host in self._block_hosts(split, until))
 
     def _block_hosts(self, split: FileSplit, until: float) -> set[str]:
         """Ask the NameNode's web server, as hdfs-native does not tell; raises HdlError where that cannot be."""
