@@ -349,6 +349,16 @@ def test_where_hdfs_needs_java_yarn_is_spoken_to_by_it_too(conf, server):
     assert connection.shown()[1] == "HDFS needs Java: hdfs-native is not installed"
 
 
+def test_a_user_without_a_name_is_hadoops_to_know(conf, server, monkeypatch):
+    def nobody(number):
+        raise KeyError(number)
+
+    conf(server.address)
+    monkeypatch.delenv("HADOOP_USER_NAME")
+    monkeypatch.setattr(identity.pwd, "getpwuid", nobody)
+    assert connection.shown()[1] == "the operating system has no name for this user"
+
+
 def test_where_java_runs_already_it_is_used(conf, server, monkeypatch):
     conf(server.address)
     monkeypatch.setattr(java, "started", lambda: True)

@@ -61,6 +61,8 @@ def unfit(settings: Mapping[str, str]) -> str:
         return f"yarn-site.xml in {hadoop_conf.folder() or 'no folder'} does not say where the ResourceManager is"
     if name := next((name for name in FOREIGN if settings.get(name)), ""):
         return f"{name} is set"
-    if not NAME.fullmatch(identity.unproved()):
-        return f"{identity.unproved()!r} may be another name to Hadoop"
-    return ""
+    try:
+        user = identity.unproved()
+    except KeyError:
+        return "the operating system has no name for this user"
+    return "" if NAME.fullmatch(user) else f"{user!r} may be another name to Hadoop"
