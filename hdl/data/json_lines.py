@@ -20,6 +20,7 @@ from hdl.arrow import pa, pyjson
 from hdl.data.block import Bad
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.table import Batch, Table
+from hdl.data.names import flag_of
 from hdl.data.options import Options
 from hdl.data.streams import check_whole, decoded_length, head, line_blocks, line_number
 from hdl.data.tabular import cells as text_cells
@@ -132,15 +133,14 @@ def _why(error: ValueError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "the line is not UTF-8"
     if isinstance(error, json.JSONDecodeError):
-        return f"no JSON: {error.msg} at character {error.pos + 1}"
+        return f"no JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
     said = re.sub(r" in row \d+", "", str(error).removeprefix("JSON parse error: "))
     if match := re.match(r"Column\(/(.*?)\) was specified twice", said):
         return f"column {match[1].replace('/', '.')!r} is there twice"
     if match := re.match(r"Column\(/(.*?)\) (?:changed from \w+ to|was) (\w+)", said):
-        now = match[2]
-        return (
-            f"column {match[1].replace('/', '.')!r} is a {now} here, unlike in the first lines (--ignore leaves it out)"
-        )
+        name = match[1].replace("/", ".")
+        mend = flag_of("(--ignore {} leaves it out)", name)
+        return f"column {name!r} is a {match[2]} here, unlike in most of the first lines {mend}"
     return said
 
 

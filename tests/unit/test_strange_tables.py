@@ -185,6 +185,25 @@ def test_the_line_in_which_excel_names_the_delimiter_is_no_part_of_the_table(tmp
     assert (schema.samples, schema.names) == (40, ("a", "b"))
 
 
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (lambda i: i + 1, "'k' may number the rows: whole numbers from 1 to 80, none of them twice (--ignore k)"),
+        (lambda i: 1 + i + i // 4, "'k' may number the rows: whole numbers from 1 to 99"),
+        (lambda i: 2 * i, None),
+        (lambda i: i % 79, None),
+        (lambda i: i + 0.5, None),
+        (lambda i: i if i % 9 else "", None),
+        (lambda i: 20190101 + 7 * i, "'k' looks like an identifier: whole numbers up to 20190654"),
+    ],
+)
+def test_a_column_that_numbers_the_rows_is_pointed_out(tmp_path, number, told):
+    rows = "".join(f"{number(i)},{'uvw'[i % 3]},{'pq'[i % 2]}\n" for i in range(80))
+    (tmp_path / "t.csv").write_text("k,a,y\n" + rows)
+    remarks = fitted(str(tmp_path / "t.csv")).reading.get("remarks", [])
+    assert [told in remark for remark in remarks] == ([True] if told else [])
+
+
 def test_quotes_behind_backslashes_are_told(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n" + '"u\\"x",p\n"u\\"z",q\n' * 20)
     with pytest.raises(DataError, match=r"badly quoted.*not behind a backslash"):

@@ -160,8 +160,9 @@ def _together(lines: Sequence[str], whole: bool, options: Options) -> list[tuple
         return groups
     single = [lines[lo] for lo, hi in groups if hi - lo == 1][:LOOK]
     mark, width = _shape(single or [" ".join(lines[lo:hi]) for lo, hi in groups], options)
-    good = sum(_fields(" ".join(lines[lo:hi]), mark) == width for lo, hi in groups)
-    return groups if 10 * good >= 9 * len(groups) else None
+    good = [(lo, hi) for lo, hi in groups if _fields(" ".join(lines[lo:hi]), mark) == width]
+    joined, good_ones = (sum(hi - lo > 1 for lo, hi in some) for some in (groups, good))
+    return groups if 10 * len(good) >= 9 * len(groups) and 2 * good_ones >= joined else None
 
 
 def refuse_title(rows: Sequence[Sequence[str]], path: str) -> None:

@@ -22,6 +22,8 @@ from hdl.errors import DataError, SpecError
 from hdl.spec import Spec
 
 EXACT = 2.0**24  # whole numbers up to here are exact in float32
+FEW = 50  # rows below which whole numbers that differ say nothing
+_NO_NUMBER = "(--ignore {}, or --columns {}:category)"
 EMPTY = "no cell has a value"
 NEW = ("robust", "quantile", "log")  # scales that tables alone have
 
@@ -220,14 +222,17 @@ def _reading(encodings: Encodings, found: Sequence[tuple[Column, Any, Any]], sum
 
 
 def _remark(column: Column, own: Any) -> str | None:
-    """Point out a number that looks like an identifier."""
-    if column.kind != "number" or not looks_like_id(own):
+    """Point out a number that looks like an identifier, or numbers the rows."""
+    if column.kind != "number" or own.histogram is None:
         return None
-    largest = max(abs(own.histogram.low), abs(own.histogram.high))
-    return (
-        f"column {column.name!r} looks like an identifier: whole numbers up to {largest:.0f}, none of them twice "
-        + flag_of("(--ignore {}, or --columns {}:category)", column.name)
-    )
+    low, high = own.histogram.low, own.histogram.high
+    if looks_like_id(own):
+        what, mend = f"looks like an identifier: whole numbers up to {max(abs(low), abs(high)):.0f}", _NO_NUMBER
+    elif numbers_rows(own):
+        what, mend = f"may number the rows: whole numbers from {low:.0f} to {high:.0f}", "(--ignore {})"
+    else:
+        return None
+    return f"column {column.name!r} {what}, none of them twice {flag_of(mend, column.name)}"
 
 
 def looks_like_id(own: Numbers) -> bool:
@@ -235,6 +240,19 @@ def looks_like_id(own: Numbers) -> bool:
     histogram = own.histogram
     if histogram is None or not own.whole or histogram.n < 2 or max(abs(histogram.low), abs(histogram.high)) <= EXACT:
         return False
+    return _once(histogram)
+
+
+def numbers_rows(own: Numbers) -> bool:
+    """Tell whether numbers are those of rows, some of them held out: whole, never twice, and hardly one not there."""
+    histogram = own.histogram
+    if histogram is None or not own.whole or own.missing or histogram.n < FEW:
+        return False
+    return histogram.high - histogram.low < 1.5 * histogram.n and _once(histogram)
+
+
+def _once(histogram: Histogram) -> bool:
+    """Tell whether no whole number is there twice, as far as a histogram tells."""
     if histogram.exact:
         return bool(histogram.distinct == histogram.n)
     low, high = histogram.ends()
