@@ -13,10 +13,12 @@ import re
 import sys
 from typing import Any
 
-from hdl import libhdfs
+from hdl import hadoop_conf, libhdfs
 from hdl.errors import SpecError
 
 UGI = "org.apache.hadoop.security.UserGroupInformation"
+# Of users of whose name no rule of Hadoop's (hadoop.security.auth_to_local) makes another one.
+PLAIN = re.compile(r"[A-Za-z0-9_][\w.-]*\$?", re.ASCII)
 HDFS_CONFIGURATION = "org.apache.hadoop.hdfs.HdfsConfiguration"
 
 
@@ -35,12 +37,25 @@ def user() -> str:
         return name
     if java := _java():
         return str(java(UGI).getCurrentUser().getShortUserName())
+    if unasked() is not None:
+        return unproved()
     return _home(libhdfs.default()).rpartition("/")[2]
 
 
 def unproved() -> str:
     """Name the user that we are to a cluster without Kerberos, which takes our word for it; nobody is asked."""
     return os.environ.get("HADOOP_USER_NAME") or pwd.getpwuid(os.geteuid()).pw_name
+
+
+def unasked() -> dict[str, str] | None:
+    """Return the configuration, where it says by itself who we are: `unproved`; None where only Hadoop's client knows.
+
+    That is on a cluster without Kerberos whose default file system is HDFS, and where we act for nobody else.
+    """
+    settings = hadoop_conf.read(hadoop_conf.folder())
+    simple = settings.get("hadoop.security.authentication", "simple").strip().lower() == "simple"
+    plain = simple and hadoop_conf.default(settings).startswith("hdfs://") and not os.environ.get("HADOOP_PROXY_USER")
+    return settings if plain and PLAIN.fullmatch(unproved()) else None
 
 
 def home(path: str | None = None) -> str:
@@ -83,7 +98,7 @@ def _default() -> str:
     """Name the root of the default file system: ``hdfs:///`` for any HDFS."""
     java = _java()
     if not java:
-        return libhdfs.default()
+        return "hdfs:///" if unasked() is not None else libhdfs.default()
     root = java("org.apache.hadoop.fs.FileSystem").getDefaultUri(java(HDFS_CONFIGURATION)())
     return "hdfs:///" if str(root.getScheme()) == "hdfs" else f"{root.getScheme()}://{root.getAuthority() or ''}/"
 
@@ -94,6 +109,8 @@ def _home(path: str) -> str:
     if java and path.startswith("hdfs://"):  # as HDFS's client does, but without a connection
         conf = java(HDFS_CONFIGURATION)()
         folder = java("org.apache.hadoop.hdfs.DFSUtilClient").getHomeDirectory(conf, java(UGI).getCurrentUser())
+    elif not java and path.startswith("hdfs://") and (settings := unasked()) is not None:
+        folder = f"{settings.get('dfs.user.home.dir.prefix', '/user')}/{unproved()}"
     else:
         folder = libhdfs.home(path)
     return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?", "", str(folder)).rstrip("/")

@@ -197,10 +197,10 @@ def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str
             raise SpecError(f"{flags}: for --runner yarn only (given --runner {runner})")
         return {}
     if starts:
+        from hdl.yarn.api import choice
         from hdl.yarn.client import connection
-        from hdl.yarn.resource_manager import java
 
-        java.start()
+        choice.yarn().begin()
         connection.warm()
     return {(YARN_NAMES | FEWEST)[name]: value for name, value in given.items()}
 

@@ -11,9 +11,9 @@ from typing import Any
 from hdl import scratch, starting, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job, Log, Notify, Runner
+from hdl.yarn.api import choice
 from hdl.yarn.client import client, renewal
 from hdl.yarn.client.follow import follow
-from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import Settings
 
 
@@ -62,7 +62,7 @@ class YarnRunner(Runner):
         self.application: str | None = None
         self.seconds: dict[str, float] = {}
         timeline.reached("client", "imported")
-        java.start()
+        choice.yarn().begin()
         self._begun: client.Begun | None = client.begin(self.settings)
 
     def train(self, job: Job, drive: Any, notify: Notify) -> Any:

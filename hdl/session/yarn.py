@@ -21,6 +21,7 @@ from hdl.measuring import Gathered
 from hdl.runners.base import Job, Log, Notify, Runner
 from hdl.runners.messages import error_from
 from hdl.told import event_of
+from hdl.yarn.api import choice
 from hdl.yarn.client import client, renewal
 from hdl.yarn.client.events import Listener, Source
 from hdl.yarn.client.follow import result
@@ -28,7 +29,6 @@ from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import SESSION, Credentials, WorkerCredentials
 from hdl.yarn.protocol.message import Message, ProtocolError
 from hdl.yarn.protocol.session import Ask, Cancel, Order, Stop, Told, read_told
-from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import DATA_SHARE, Settings, to_task_config
 
 START_SECONDS = 300.0  # that YARN has to start the master
@@ -82,7 +82,7 @@ class YarnWorkers:
         )
         self._say, self._orders, self._told = say, 0, Told(0, 0, [])
         self._speaking = threading.RLock()  # trials are followed by a thread each
-        java.start()
+        choice.yarn().begin()
         keys: list[Credentials] = []
         home = identity.home()
         self.application = client.submit(Job(home, home), self.settings, made=keys.append)

@@ -63,7 +63,7 @@ LAYERS = {
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "prediction_files": BASE | {"ops", "prediction_writer"},
-    "identity": BASE | {"libhdfs"},
+    "identity": BASE | {"hadoop_conf", "libhdfs"},
     "envpack": BASE | {"fs", "identity"},
     "runners": BASE
     | STEP
@@ -73,7 +73,7 @@ LAYERS = {
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
     "yarn": BASE
     | STEP
-    | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"}
+    | {"programs", "kerberos", "java_errors", "libhdfs", "hdfs_choice", "runners", "driver", "events", "measuring", "report"}
     | {"timeline", "java_archive", "hadoop_conf", "quick", "told", "trial"},
     # Of the runners the driver sees the interface alone: see below.
     "recipe": BASE,
@@ -136,7 +136,8 @@ ROOMS = {
     "worker": {"names", "settings", "protocol", "comm", "resource_manager", "process"},
     "dashboard": {"names", "settings", "protocol"},
     "master": {"names", "settings", "protocol", "comm", "resource_manager", "worker", "dashboard", "process"},
-    "client": {"names", "settings", "protocol", "comm", "resource_manager"},
+    "api": {"names", "settings", "comm", "resource_manager"},
+    "client": {"names", "settings", "protocol", "comm", "resource_manager", "api"},
 }
 # What only some may import, wherever the import stands.
 ONLY = {

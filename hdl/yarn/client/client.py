@@ -9,68 +9,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hdl import envpack, fs, identity, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job
+from hdl.yarn.api import choice
+from hdl.yarn.api.interface import TYPE, Offer, Report
 from hdl.yarn.client import classes, connection, leftovers, placement, renewal, submission
-from hdl.yarn.client.connection import connect
-from hdl.yarn.client.submission import TYPE
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.resource_manager import java, launch, tokens
-from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.lifetimes import renewal_fields
 from hdl.yarn.settings import MAX_ORDER, ORDER, RENEWAL, TASK_CONFIG, Settings, to_task_config
-
-OVER = ("FINISHED", "FAILED", "KILLED")
-
-
-@dataclass(frozen=True)
-class Report:
-    """Holds YARN's report about an application.
-
-    Parameters
-    ----------
-    application, name, user, queue : str
-    state : str
-        YARN's: NEW, …, ACCEPTED, RUNNING, FINISHED, FAILED, KILLED.
-    final : str
-        SUCCEEDED, FAILED, KILLED, or UNDEFINED while it runs.
-    progress : float
-        Share of the training that is done.
-    started, finished : float
-        Unix time; finished is 0 while it runs.
-    url : str
-        Of the application's page, through YARN's proxy; empty before the master has registered.
-    host : str
-        Of the master.
-    diagnostics : str
-    attempt : int
-        Number of the master's attempt; -1 where YARN shows it to its owner and those of its view ACL only.
-    tags : tuple of str
-        In small letters, sorted.
-    """
-
-    application: str
-    name: str
-    user: str
-    queue: str
-    state: str
-    final: str
-    progress: float
-    started: float
-    finished: float
-    url: str
-    host: str
-    diagnostics: str
-    attempt: int
-    tags: tuple[str, ...] = ()
-
-    @property
-    def over(self) -> bool:
-        """Tells whether the application has ended."""
-        return self.state in OVER
 
 
 @dataclass(frozen=True)
@@ -94,13 +43,8 @@ class Begun:
     packed: Future[Path] | None
     storage: Future[None]
     classes: Future[str]
-    application: Future[Any]
+    application: Future[Offer]
     credentials: Future[Credentials]
-
-    def configuration(self) -> Any:
-        """Wait for Java's Configuration; fails at once where YARN cannot be reached."""
-        self.application.result()
-        return connect()[0]
 
 
 def begin(settings: Settings) -> Begun:
@@ -164,13 +108,11 @@ def submit(
 
     begun = begun or begin(settings)
     pool = ThreadPoolExecutor(2, thread_name_prefix=java.THREAD)
-    near = pool.submit(placement.near, begun.configuration, job, settings)
-    new = begun.application.result()  # first: what keeps it from being had is told once
-    conf, yarn = connect()
+    near = pool.submit(_near, begun, job, settings)
+    offer = begun.application.result()  # first: what keeps it from being had is told once
+    yarn, application = choice.yarn(), offer.application
     clock("connect")
-    context, offer = new.getApplicationSubmissionContext(), new.getNewApplicationResponse()
-    application = str(context.getApplicationId())
-    submission.check(settings, offer.getMaximumResourceCapability())
+    submission.check(settings, offer)
     submission.check_place(settings, yarn)
     clock("create")
     if begun.packed:
@@ -180,15 +122,15 @@ def submit(
     folder = staging(application)
     file_systems = tokens.file_systems(job, settings, folder)
     try:
-        submission.make_folder(conf, folder)
-        files = submission.files(conf, settings, begun.classes.result())
-        config = {**to_task_config(job, settings, near.result()), leftovers.CLUSTER: leftovers.cluster_of(conf)}
+        yarn.make_folder(folder)
+        files = submission.files(yarn, settings, begun.classes.result())
+        config = {**to_task_config(job, settings, near.result()), leftovers.CLUSTER: yarn.cluster()}
         order = json.dumps({**config, "files": submission.of_workers(files)}).encode()
-        written = pool.submit(submission.put, conf, f"{folder}/{TASK_CONFIG}", order)
-        principal = submission.put_keytab(conf, folder)
+        written = pool.submit(yarn.put, f"{folder}/{TASK_CONFIG}", order)
+        principal = submission.put_keytab(yarn, folder)
         credentials = begun.credentials.result()
         made(credentials)
-        entries, first = credentials.to_dict(), tokens.for_submission(conf, file_systems)
+        entries, first = credentials.to_dict(), yarn.tokens(file_systems)
         if len(order) <= MAX_ORDER:
             entries[ORDER] = order
         if first is not None and (lifetime := tokens.longest(first)):
@@ -197,11 +139,10 @@ def submit(
             entries[RENEWAL] = json.dumps(fields).encode()
             renewal.keep(application, folder, file_systems, lifetime, every, bool(principal), credentials)
             clock("tokens")
-        submission.fill(context, conf, settings, folder, entries, first, bool(principal), files)
+        made_of = submission.make(application, yarn, settings, folder, entries, first, bool(principal), files)
         written.result()
         clock("staging")
-        with java.call(f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"):
-            yarn.submitApplication(context)
+        yarn.submit(made_of)
     except BaseException:
         renewal.forget(application)
         remove(folder)
@@ -209,7 +150,7 @@ def submit(
     finally:
         pool.shutdown(wait=False)
     clock("submit")
-    leftovers.remove_ended(conf, folder, report)
+    leftovers.remove_ended(folder, report)
     return application
 
 
@@ -221,22 +162,12 @@ def report(application: str) -> Report:
     SpecError
         The text is no application's id, or YARN does not know the application.
     """
-    _, yarn = connect()
-    number = _id(application)
-    with java.call(application):
-        try:
-            return _report(yarn.getApplicationReport(number))
-        except java.load_class("org.apache.hadoop.yarn.exceptions.ApplicationNotFoundException"):
-            raise SpecError(f"{application}: this cluster has no such application, or has forgotten it") from None
+    return choice.yarn().report(application)
 
 
 def applications(tags: Sequence[str] = ()) -> list[Report]:
     """List this user's applications of hdl, the newest first; with `tags` those that have all of them."""
-    _, yarn = connect()
-    types = java.load_class("java.util.HashSet")()
-    types.add(TYPE)
-    with java.call("YARN's list of applications"):
-        own = [_report(each) for each in yarn.getApplications(types) if str(each.getUser()) == launch.user()]
+    own = [one for one in choice.yarn().applications() if one.user == launch.user()]
     own = [one for one in own if set(tags) <= set(one.tags)]
     return sorted(own, key=lambda report: report.started, reverse=True)
 
@@ -249,11 +180,8 @@ def kill(application: str) -> None:
     HdlError
         It is somebody else's, who does not let this user end it.
     """
-    _, yarn = connect()
-    number = _id(application)
     try:
-        with java.call(f"{application}: killing it"):
-            yarn.killApplication(number)
+        choice.yarn().kill(application)
     except HdlError as error:
         if "MODIFY_APP" not in str(error):
             raise
@@ -272,10 +200,7 @@ def staging(application: str) -> str:
 
 def remove(folder: str) -> None:
     """Remove an application's folder from HDFS, if it is there."""
-    conf, _ = connect()
-    with java.call(folder):
-        place = java.load_class("org.apache.hadoop.fs.Path")(folder)
-        place.getFileSystem(conf).delete(place, True)
+    choice.yarn().remove(folder)
 
 
 def check_visible(one: Report) -> None:
@@ -292,37 +217,11 @@ def check_visible(one: Report) -> None:
         )
 
 
-def _id(application: str) -> Any:
-    try:
-        return java.load_class(f"{RECORDS}.ApplicationId").fromString(application)
-    except Exception:
-        raise SpecError(f"{application!r}: expected an application's id, like application_1700000000000_0001") from None
-
-
-def _report(answer: Any) -> Report:
-    attempt = answer.getCurrentApplicationAttemptId()
-    url = str(answer.getTrackingUrl() or "")
-    return Report(
-        application=str(answer.getApplicationId()),
-        name=str(answer.getName()),
-        user=str(answer.getUser()),
-        queue=str(answer.getQueue()),
-        state=str(answer.getYarnApplicationState()),
-        final=str(answer.getFinalApplicationStatus()),
-        progress=float(answer.getProgress()),
-        started=answer.getStartTime() / 1000,
-        finished=answer.getFinishTime() / 1000,
-        url="" if url in ("N/A", "null") else url,
-        host=str(answer.getHost() or ""),
-        diagnostics=" ".join(str(answer.getDiagnostics() or "").split()),
-        attempt=int(attempt.getAttemptId()) if attempt is not None else 0,
-        tags=tuple(sorted(str(tag) for tag in answer.getApplicationTags() or ())),
-    )
-
-
 def _reach_storage() -> None:
     """Connect to HDFS."""
-    conf, _ = connect()
-    with java.call("HDFS"):
-        parent = java.load_class("org.apache.hadoop.fs.Path")(os.path.dirname(staging(TYPE)))
-        java.load_class("org.apache.hadoop.fs.FileSystem").get(conf).exists(parent)
+    choice.yarn().reach(os.path.dirname(staging(TYPE)))
+
+
+def _near(begun: Begun, job: Job, settings: Settings) -> list[list[str]]:
+    begun.application.result()  # where YARN cannot be reached, nobody waits for more
+    return placement.near(job, settings)

@@ -1,4 +1,4 @@
-"""Connects to YARN: Java's virtual machine, the cluster's configuration, and a client of the ResourceManager.
+"""Begins to connect to YARN as a program's first step, and asks for the application that will be needed.
 
 It needs little of hdl, so that `hdl.__main__` may begin before the command line is there.
 """
@@ -8,23 +8,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
-from hdl import timeline
-from hdl.yarn.resource_manager import java, listening
+from hdl.errors import HdlError
+from hdl.yarn.api import choice
+from hdl.yarn.resource_manager import java
 
-_CONNECTING = threading.Lock()
-_asked: Future[Any] | None = None  # by `warm`, and not needed yet
+if TYPE_CHECKING:
+    from hdl.yarn.api.interface import Offer
+
+_asked: Future[Offer] | None = None  # by `warm`, and not needed yet
 COMMANDS = ("train", "evaluate")  # that have `--runner`
-# Words after which Java must wait: for who logs in, or because it is not needed.
+# Words after which connecting must wait: for who logs in, or because it is not needed.
 WAIT = ("--principal", "--keytab", "--proxy-user", "--dry-run", "--help", "-h")
 
 
 def asked_for(words: Sequence[str]) -> bool:
-    """Tell whether a command line runs on YARN for sure, so that Java may start before it is read.
+    """Tell whether a command line runs on YARN for sure, so that connecting may begin before it is read.
 
     Examples
     --------
@@ -45,23 +46,25 @@ def warm() -> None:
     global _asked
     if _asked is not None:
         return
-    java.load_bridge()
+    try:
+        if not choice.yarn().native:
+            java.load_bridge()
+    except HdlError:
+        return
     _asked = Future()
     threading.Thread(target=_warm, args=(_asked,), name=java.THREAD, daemon=True).start()
 
 
-def _warm(asked: Future[Any]) -> None:
+def _warm(asked: Future[Offer]) -> None:
     try:
-        asked.set_result(_new_application())
+        asked.set_result(choice.yarn().offer())
     except Exception as error:
         asked.set_exception(error)
         return
-    with suppress(Exception):
-        conf, _ = connect()
-        java.load_class("org.apache.hadoop.fs.FileSystem").get(conf)  # a thousand classes and a configuration
+    choice.yarn().preload()
 
 
-def new_application() -> Any:
+def new_application() -> Offer:
     """Ask YARN for a new application, or wait for the answer where `warm` has asked: that one is given out once.
 
     Raises
@@ -71,46 +74,4 @@ def new_application() -> Any:
     """
     global _asked
     asked, _asked = _asked, None
-    return asked.result() if asked else _new_application()
-
-
-def _new_application() -> Any:
-    _, yarn = connect()
-    with java.call("a new application"):
-        return yarn.createApplication()
-
-
-def connect() -> tuple[Any, Any]:
-    """Connect to YARN: start Java, read the configuration, check that its ResourceManager listens, and make its client.
-
-    Once a process: this one keeps both.
-
-    Returns
-    -------
-    Java's Configuration, YarnClient
-
-    Raises
-    ------
-    DeadlineError
-        The ResourceManager does not answer.
-    Unavailable
-        JPype, Java, Hadoop or its configuration is missing.
-    """
-    with _CONNECTING:
-        return _connected()
-
-
-@cache
-def _connected() -> tuple[Any, Any]:
-    java.start()
-    timeline.reached("client", "java")
-    conf = java.configuration(java.IMPATIENT)
-    timeline.reached("client", "configuration")
-    listening.check_listening(conf)
-    java.check_login()
-    with java.call("YARN's client"):
-        client = java.load_class("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
-        client.init(conf)
-        client.start()
-    timeline.reached("client", "YARN's client")
-    return conf, client
+    return asked.result() if asked else choice.yarn().offer()

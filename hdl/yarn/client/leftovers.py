@@ -12,26 +12,16 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from hdl import fs
 from hdl.errors import HdlError, SpecError
+from hdl.yarn.api import choice
+from hdl.yarn.api.interface import Report
 from hdl.yarn.client import renewal
-from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import TASK_CONFIG
 
 KEPT_SECONDS = 30 * 24 * 3600.0  # after its end, for those who ask for its outcome
 CLUSTER = "cluster"  # in the task config: whose ResourceManager has the application
-
-
-class Report(Protocol):
-    """Is what this module reads of `client.Report`."""
-
-    @property
-    def over(self) -> bool: ...
-
-    @property
-    def finished(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -48,11 +38,6 @@ class Folder:
 
     application: str
     changed: float
-
-
-def cluster_of(conf: Any) -> str:
-    """Name the cluster whose ResourceManager the configuration means: its id, or else the address."""
-    return str(conf.get("yarn.resourcemanager.cluster-id") or conf.get("yarn.resourcemanager.address") or "")
 
 
 def ended(
@@ -92,7 +77,7 @@ def ended(
     return found
 
 
-def remove_ended(conf: Any, folder: str, report: Callable[[str], Report]) -> None:
+def remove_ended(folder: str, report: Callable[[str], Report]) -> None:
     """Remove what ended applications have left beside this application's folder, and of its client's files.
 
     Whatever cannot be looked at stays; nothing of it hinders a submission.
@@ -109,19 +94,13 @@ def remove_ended(conf: Any, folder: str, report: Callable[[str], Report]) -> Non
             return str(json.loads(file.read()).get(CLUSTER, ""))
         return ""
 
-    with suppress(HdlError, OSError), java.call("folders of ended applications"):
-        place = java.load_class("org.apache.hadoop.fs.Path")
-        system = place(folder).getFileSystem(conf)
-        now = system.getFileStatus(place(folder)).getModificationTime() / 1000
-        listed = [
-            Folder(str(status.getPath().getName()), status.getModificationTime() / 1000)
-            for status in system.listStatus(place(folder).getParent())
-        ]
-        folders = [each for each in listed if re.fullmatch(r"application_\d+_\d+", each.application)]
-        for application in ended(folders, now, known, cluster, cluster_of(conf)):
-            system.delete(place(f"{os.path.dirname(folder)}/{application}"), True)
-        there = {each.application for each in listed}
-        for application in renewal.kept(os.path.dirname(folder)):
+    yarn, parent = choice.yarn(), os.path.dirname(folder)
+    with suppress(HdlError, OSError):
+        there = yarn.changed(parent)
+        folders = [Folder(*each) for each in there.items() if re.fullmatch(r"application_\d+_\d+", each[0])]
+        for application in ended(folders, there[os.path.basename(folder)], known, cluster, yarn.cluster()):
+            yarn.remove(fs.join(parent, application))
+        for application in renewal.kept(parent):
             one = known(application)
             if one.over if one else application not in there:
                 renewal.forget(application)

@@ -114,6 +114,14 @@ def started() -> bool:
     return jpype is not None and bool(jpype.isJVMStarted())
 
 
+def secure() -> bool:
+    """Tell whether the cluster asks for Kerberos: as Hadoop says, or where no Java runs, the configuration itself."""
+    if started():
+        return bool(load_class("org.apache.hadoop.security.UserGroupInformation").isSecurityEnabled())
+    settings = hadoop_conf.read(hadoop_conf.folder())
+    return settings.get("hadoop.security.authentication", "simple").strip().lower() != "simple"
+
+
 def _jpype() -> Any:
     try:
         import jpype
@@ -208,17 +216,26 @@ def call(doing: str) -> Iterator[None]:
     try:
         yield
     except jpype.JException as error:
-        (name, text), *causes = thrown(error)
-        silent = any(word in each for each in (name, *dict(causes)) for word in UNANSWERED)
-        kind = java_errors.kind(name, text, causes) or (DeadlineError if silent else HdlError)
-        worded = kind(f"{doing}: {message(error)}")
+        worded = error_of(doing, thrown(error))
         worded.add_note(str(error.stacktrace()))  # `--traceback` shows it
         raise worded from None
 
 
+def error_of(doing: str, chain: Sequence[tuple[str, str]]) -> HdlError:
+    """Make hdl's error of a Java exception, given as `thrown` lists it; a server's comes without Java here."""
+    (name, text), *causes = chain
+    silent = any(word in each for each in (name, *dict(causes)) for word in UNANSWERED)
+    kind = java_errors.kind(name, text, causes) or (DeadlineError if silent else HdlError)
+    return kind(f"{doing}: {_worded(chain)}")
+
+
 def message(error: Any) -> str:
     """Word a Java exception: by hdl's table of them, or else by its cause's own message, without class and stack."""
-    (name, text), *causes = chain = thrown(error)
+    return _worded(thrown(error))
+
+
+def _worded(chain: Sequence[tuple[str, str]]) -> str:
+    (name, text), *causes = chain
     if worded := java_errors.sentence(name, text, causes):
         return worded
     name, text = java_errors.root(chain)
@@ -252,7 +269,7 @@ def credentials_buffer(secret_keys: dict[str, bytes], tokens: Any = None) -> Any
 
 
 def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
-    """Call a function that calls Java, in a thread with a deadline; a call that takes longer is left running.
+    """Call a function, of Java's mostly, in a thread with a deadline; a call that takes longer is left running.
 
     Raises
     ------
@@ -269,13 +286,16 @@ def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
         except BaseException as error:
             box["error"] = error
         finally:
-            load_class("java.lang.Thread").detach()  # JPype has attached it, and Java would keep it for ever
+            if started():
+                load_class("java.lang.Thread").detach()  # JPype has attached it, and Java would keep it for ever
 
     thread = threading.Thread(target=run, name=THREAD, daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
         raise DeadlineError(f"{doing}: no answer within {seconds:g} s")
+    if "error" in box and not started():
+        raise box["error"]
     if "error" in box:
         with call(doing):
             raise box["error"]

@@ -10,10 +10,10 @@ from typing import Any
 from hdl import identity, timeline
 from hdl.envpack import PYTHON, UNPACKED
 from hdl.errors import SpecError
+from hdl.yarn.names import GPU
 from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import Settings
 
-GPU = "yarn.io/gpu"  # YARN's name of the resource
 RECORDS = "org.apache.hadoop.yarn.api.records"
 RUNTIME = "YARN_CONTAINER_RUNTIME_"  # how names of variables begin that tell a NodeManager how to run a container
 # YARN replaces these wherever they stand in a command or in the environment.
@@ -72,7 +72,7 @@ def environment(settings: Settings, archive: bool, threads: int) -> dict[str, st
     if archive:
         variables["PYTHONPATH"] = "{{PWD}}/" + UNPACKED
     # Where nobody has to prove who they are, HDFS takes this name: files are the user's, not the NodeManager's.
-    if not java.load_class("org.apache.hadoop.security.UserGroupInformation").isSecurityEnabled():
+    if not java.secure():
         variables["HADOOP_USER_NAME"] = _between_quotes(user())
     for name in (
         "HDL_ISA",
@@ -98,6 +98,8 @@ def passed_on(settings: Settings) -> dict[str, str]:
 
 def user() -> str:
     """Name the user who submits, as Hadoop knows them."""
+    if not java.started():
+        return identity.user()
     with java.call("the user's name"):
         return identity.user()
 

@@ -10,10 +10,11 @@ from hdl.errors import DeadlineError
 
 CONNECT_SECONDS = 10.0
 FAILOVER_SECONDS = 45.0  # within which one of several ResourceManagers should have become the active one
+PORT = 8032
 ADDRESS, ADMIN_ADDRESS = "yarn.resourcemanager.address", "yarn.resourcemanager.admin.address"
 
 
-def check_listening(conf: Any, name: str = ADDRESS, port: int = 8032) -> None:
+def check_listening(conf: Any, name: str = ADDRESS, port: int = PORT) -> None:
     """Fail within seconds if the ResourceManager does not listen.
 
     Of several the active one listens alone. While there is none, but one that may become it, that is waited for, for
@@ -28,9 +29,18 @@ def check_listening(conf: Any, name: str = ADDRESS, port: int = 8032) -> None:
         _check_several(conf, name, port)
         return
     address = conf.getSocketAddr(name, f"0.0.0.0:{port}", port)
-    where = str(address.getHostString()), int(address.getPort())
-    if wrong := _silent(*where):
-        raise DeadlineError(f"YARN's ResourceManager {where[0]}:{where[1]} ({name}) does not answer: {wrong}")
+    check_one(str(address.getHostString()), int(address.getPort()), name)
+
+
+def check_one(host: str, port: int, name: str = ADDRESS) -> None:
+    """Fail within seconds if the only ResourceManager does not listen at the address that a property gives.
+
+    Raises
+    ------
+    DeadlineError
+    """
+    if wrong := _silent(host, port):
+        raise DeadlineError(f"YARN's ResourceManager {host}:{port} ({name}) does not answer: {wrong}")
 
 
 def _silent(host: str, port: int) -> str:

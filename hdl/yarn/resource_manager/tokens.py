@@ -34,7 +34,7 @@ _files: list[str] = []  # of fresh tokens, all that there have been
 
 def secure() -> bool:
     """Tell whether the cluster asks for Kerberos."""
-    return bool(java.load_class(f"{SECURITY}.UserGroupInformation").isSecurityEnabled())
+    return java.secure()
 
 
 def file_systems(job: Job, settings: Settings, staging: str) -> list[str]:
