@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from hdl import fs, hadoop_conf, hdfs_choice, identity, kerberos, programs
 from hdl.errors import HdlError
+from hdl.yarn.api import choice
 
 ANSWER_SECONDS = 5.0  # until a daemon that listens has taken a connection
 ASK_SECONDS = 60.0  # until the cluster has said who we are; Hadoop's client tries a refused ticket five times
@@ -128,7 +129,7 @@ def _ask(address: str) -> list[Step]:
         said = {"error": str(error)}
     except (ValueError, IndexError):
         said = {"error": " ".join(done.stderr.split())[-300:] or f"status {done.returncode}"}
-    steps = [Step(name, said[name]) for name in ("HDFS client", "hdfs-native") if said.get(name)]
+    steps = [Step(name, said[name]) for name in ("HDFS client", "hdfs-native", "YARN client") if said.get(name)]
     if "error" in said:
         return [*steps, Step("user on the cluster", "not known", said["error"].removeprefix(f"{root}: "))]
     missing = "" if said["there"] else f"{said['home']} is missing, where hdl keeps its own: an administrator makes it"
@@ -148,6 +149,8 @@ def reach(root: str) -> None:
         if root.startswith("hdfs://"):
             name, why = hdfs_choice.shown(root)
             said |= {"HDFS client": name, "hdfs-native": f"not used: {why}" if name and why else ""}
+            name, why = choice.shown()
+            said["YARN client"] = f"{name}{f': {why}' if why else ''}" if name else ""
         fs.exists(root)
         said["home"] = identity.home(root)
         said["user"] = said["home"].rpartition("/")[2]

@@ -73,8 +73,8 @@ LAYERS = {
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
     "yarn": BASE
     | STEP
-    | {"programs", "kerberos", "java_errors", "libhdfs", "hdfs_choice", "runners", "driver", "events", "measuring", "report"}
-    | {"timeline", "java_archive", "hadoop_conf", "quick", "told", "trial"},
+    | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"}
+    | {"hdfs_choice", "timeline", "java_archive", "hadoop_conf", "quick", "told", "trial"},
     # Of the runners the driver sees the interface alone: see below.
     "recipe": BASE,
     "publisher": BASE | {"runners", "table"},

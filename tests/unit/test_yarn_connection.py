@@ -4,34 +4,31 @@ import itertools
 
 import pytest
 
-from hdl.errors import DeadlineError
+from hdl.errors import DeadlineError, SpecError
+from hdl.yarn.api import choice
 from hdl.yarn.client import connection
 
-pytest.importorskip("jpype")
 SECONDS = 20.0
 
 
 @pytest.fixture
 def yarn(monkeypatch):
-    """A ResourceManager that numbers applications; `fails` has what it raises first."""
+    """A client of YARN that numbers applications; `fails` has what it raises first."""
 
     class Yarn:
-        fails, numbers = [], itertools.count(1)
+        native, fails, numbers = True, [], itertools.count(1)
 
-        def createApplication(self):
+        def offer(self):
+            if self.fails:
+                raise self.fails.pop()
             return next(self.numbers)
 
+        def preload(self):
+            pass
+
     served = Yarn()
-
-    def connect():
-        if served.fails:
-            raise served.fails.pop()
-        return None, served
-
-    monkeypatch.setattr(connection, "connect", connect)
+    monkeypatch.setattr(choice, "yarn", lambda: served)
     monkeypatch.setattr(connection, "_asked", None)
-    monkeypatch.setattr(connection.java, "load_bridge", lambda: None)
-    monkeypatch.setattr(connection.java, "load_class", lambda name: None)
     return served
 
 
@@ -48,3 +45,11 @@ def test_what_keeps_it_from_being_had_is_raised_where_it_is_needed_and_tried_aga
     with pytest.raises(DeadlineError, match="nobody listens"):
         connection.new_application()
     assert connection.new_application() == 1
+
+
+def test_a_wrong_choice_of_client_is_told_where_it_is_needed(monkeypatch):
+    monkeypatch.setenv(choice.VARIABLE, "python")
+    monkeypatch.setattr(connection, "_asked", None)
+    connection.warm()
+    with pytest.raises(SpecError, match="HDL_YARN=python: expected native or java"):
+        connection.new_application()

@@ -7,23 +7,30 @@ steps that the one without Java cannot do, Hadoop's does.
 from __future__ import annotations
 
 import os
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from hdl import hadoop_conf, hdfs_choice, libhdfs
+from hdl import hadoop_conf, hdfs_choice, identity, kerberos, libhdfs
 from hdl.errors import HdlError, SpecError, Unavailable
 from hdl.yarn.api.interface import Offer, Report, Submission, Unable
 from hdl.yarn.api.java_client import Java
-from hdl.yarn.api.native import CONF, Native, unfit
-from hdl.yarn.resource_manager import java
+from hdl.yarn.resource_manager import java, listening
 
 if TYPE_CHECKING:
     from hdl.data import FileSplit
+    from hdl.yarn.api.native import Native
 
 VARIABLE = "HDL_YARN"
 NATIVE, JAVA = "native", "java"
+CONF = (*hadoop_conf.FILES, "yarn-site.xml")
+HOST = "yarn.resourcemanager.hostname"
+# Settings that only Hadoop's client heeds.
+FOREIGN = ("hadoop.socks.server", "hadoop.rpc.socket.factory.class.default", "yarn.client.failover-proxy-provider")
+# Settings of clusters whose ResourceManager is found, or spoken to, in another way.
+OTHERWISE = ("yarn.resourcemanager.ha.enabled", "yarn.federation.enabled")
 
 _lock = threading.Lock()
 _chosen: dict[tuple, Chosen] = {}
@@ -59,6 +66,52 @@ def yarn() -> Chosen:
         return _chosen[key]
 
 
+def unfit(settings: Mapping[str, str]) -> str:
+    """Say what asks for Hadoop's own client; empty where nothing in the configuration or the environment does."""
+    for name in ("HADOOP_PROXY_USER", "HADOOP_TOKEN_FILE_LOCATION"):
+        if os.environ.get(name):
+            return f"{name} is set"
+    if settings.get("hadoop.security.authentication", "simple").strip().lower() != "simple" or kerberos.given():
+        return "the cluster is secured, and who calls is proved by Hadoop's client"
+    if (protection := settings.get("hadoop.rpc.protection", "authentication")) != "authentication":
+        return f"hadoop.rpc.protection is {protection}"
+    if not hadoop_conf.default(settings).startswith("hdfs://"):
+        return f"fs.defaultFS is {hadoop_conf.default(settings)}"
+    if address_of(settings) is None:
+        return f"yarn-site.xml in {hadoop_conf.folder() or 'no folder'} does not say where the ResourceManager is"
+    if name := next((name for name in FOREIGN if settings.get(name)), ""):
+        return f"{name} is set"
+    if name := next((name for name in OTHERWISE if settings.get(name, "").strip().lower() == "true"), ""):
+        return f"{name} is true"
+    if identity.unasked() is None:
+        return "only Hadoop's client knows who we are"
+    return ""
+
+
+def address_of(settings: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return where the ResourceManager listens; None where the configuration does not say."""
+    text = settings.get(listening.ADDRESS) or settings.get(HOST) or ""
+    match = re.fullmatch(r"([\w.-]+)(?::(\d{1,5}))?", text.strip(), re.ASCII)
+    return (match[1], int(match[2] or listening.PORT)) if match else None
+
+
+def shown() -> tuple[str, str]:
+    """Name this process's client, after a trial, and say why it is not the one without Java; for `hdl doctor`.
+
+    Returns
+    -------
+    name, why : str
+        ``why`` is empty where Java is not needed; ``name`` where nobody answers.
+    """
+    try:
+        chosen = yarn()
+        if chosen.works():
+            return "Hadoop RPC (no Java)", ""
+    except HdlError as error:
+        return "", str(error)
+    return "Hadoop's own client, in Java", chosen.why
+
+
 class Chosen:
     """Asks YARN without Java or by Hadoop's client, whichever can; the methods are those of `interface.Yarn`.
 
@@ -75,8 +128,7 @@ class Chosen:
         self._tried: Native | None = None
         self.why = f"{VARIABLE}={JAVA} is set" if forced() == JAVA else unfit(self._settings)
         self.native = not self.why
-        if self.why and forced() == NATIVE:
-            raise Unavailable(f"YARN cannot be asked without Java ({self.why}); unset {VARIABLE}")
+        self._insist()
         if self.native:  # whatever of HDFS needs Java after all must find the machine that YARN's client could use
             libhdfs.before_java.append(_start_java)
 
@@ -84,6 +136,29 @@ class Chosen:
         """Start Java, which must be there before HDFS is read, unless it may not be needed."""
         if not self.native:
             java.start()
+
+    def _insist(self) -> None:
+        if self.why and forced() == NATIVE:
+            raise Unavailable(f"YARN cannot be asked without Java ({self.why}); unset {VARIABLE}")
+
+    def works(self) -> bool:
+        """Tell whether the client without Java serves this cluster, by a trial where there was none yet.
+
+        Raises
+        ------
+        DeadlineError
+            Nobody answers, whichever client asks.
+        """
+        with self._trying:
+            if self.native and self._tried is None:
+                from hdl.yarn.api.native import Native  # here: the choice is made before most of hdl is there
+
+                try:
+                    self._tried = Native(self._settings, address_of(self._settings) or ("", 0))
+                except Unable as error:
+                    self.why, self.native = str(error), False
+                    self._insist()
+            return self.native
 
     def preload(self) -> None:
         """Load what HDFS's client needs."""
@@ -147,22 +222,12 @@ class Chosen:
         return self._do(lambda client: client.hosts(splits))
 
     def _do(self, step: Callable[[Any], Any]) -> Any:
-        if self.native:
+        if self.works():
             try:
-                connected = self._connected()
+                return step(self._tried)
             except Unable as error:
-                self.why, self.native = str(error), False
-            else:
-                try:
-                    return step(connected)
-                except Unable as error:
-                    self.why = str(error)
+                self.why = str(error)
         return step(self.java)
-
-    def _connected(self) -> Native:
-        with self._trying:
-            self._tried = self._tried or Native(self._settings)
-            return self._tried
 
 
 def _start_java() -> None:

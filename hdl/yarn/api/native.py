@@ -6,14 +6,12 @@ lists of who may do what, its queues' defaults and its words are the same. What 
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from hdl import hadoop_conf, hdfs_choice, identity, kerberos, timeline
+from hdl import hdfs_choice, identity, timeline
 from hdl.errors import DeadlineError, HdlError, SpecError
 from hdl.yarn.api import messages
 from hdl.yarn.api.interface import TYPE, Offer, Report, Submission, Unable, unknown
@@ -22,46 +20,11 @@ from hdl.yarn.api.protobuf import Message
 from hdl.yarn.api.rpc import Connection, Refused
 from hdl.yarn.resource_manager import java, listening
 
-CONF = (*hadoop_conf.FILES, "yarn-site.xml")
 PROTOCOL = "org.apache.hadoop.yarn.api.ApplicationClientProtocolPB"
 NOT_FOUND = "org.apache.hadoop.yarn.exceptions.ApplicationNotFoundException"
 NEW = ("NEW", "NEW_SAVING", "SUBMITTED")
 SETTLE_SECONDS = 30.0  # for an application to be taken, or to be killed
 LOOK_SECONDS = 0.05
-HOST = "yarn.resourcemanager.hostname"
-# Settings that only Hadoop's client heeds.
-FOREIGN = ("hadoop.socks.server", "hadoop.rpc.socket.factory.class.default", "yarn.client.failover-proxy-provider")
-# Settings of clusters whose ResourceManager is found, or spoken to, in another way.
-OTHERWISE = ("yarn.resourcemanager.ha.enabled", "yarn.federation.enabled")
-
-
-def unfit(settings: Mapping[str, str]) -> str:
-    """Say what asks for Hadoop's own client; empty where nothing in the configuration or the environment does."""
-    for name in ("HADOOP_PROXY_USER", "HADOOP_TOKEN_FILE_LOCATION"):
-        if os.environ.get(name):
-            return f"{name} is set"
-    if settings.get("hadoop.security.authentication", "simple").strip().lower() != "simple" or kerberos.given():
-        return "the cluster is secured, and who calls is proved by Hadoop's client"
-    if (protection := settings.get("hadoop.rpc.protection", "authentication")) != "authentication":
-        return f"hadoop.rpc.protection is {protection}"
-    if not hadoop_conf.default(settings).startswith("hdfs://"):
-        return f"fs.defaultFS is {hadoop_conf.default(settings)}"
-    if _address(settings) is None:
-        return f"yarn-site.xml in {hadoop_conf.folder() or 'no folder'} does not say where the ResourceManager is"
-    if name := next((name for name in FOREIGN if settings.get(name)), ""):
-        return f"{name} is set"
-    if name := next((name for name in OTHERWISE if settings.get(name, "").strip().lower() == "true"), ""):
-        return f"{name} is true"
-    if identity.unasked() is None:
-        return "only Hadoop's client knows who we are"
-    return ""
-
-
-def _address(settings: Mapping[str, str]) -> tuple[str, int] | None:
-    """Return where the ResourceManager listens; None where the configuration does not say."""
-    text = settings.get(listening.ADDRESS) or settings.get(HOST) or ""
-    match = re.fullmatch(r"([\w.-]+)(?::(\d{1,5}))?", text.strip(), re.ASCII)
-    return (match[1], int(match[2] or listening.PORT)) if match else None
 
 
 class Native(Files):
@@ -70,24 +33,27 @@ class Native(Files):
     Parameters
     ----------
     settings : mapping
-        Properties of `CONF`, for which `unfit` has nothing to say.
+        The configuration's properties.
+    where : (str, int)
+        Host and port of the ResourceManager.
 
     Raises
     ------
     DeadlineError
         No ResourceManager listens, or no NameNode.
     Unable
-        HDFS is not served by hdfs-native.
+        The ResourceManager asks for proof of who calls, or HDFS is not served by hdfs-native.
     """
 
-    def __init__(self, settings: Mapping[str, str]):
+    def __init__(self, settings: Mapping[str, str], where: tuple[str, int]):
         super().__init__(settings)
-        self._where = _address(settings) or ("", 0)
-        listening.check_one(*self._where)
+        self._where = where
+        listening.check_one(*where)
         files = hdfs_choice.client("hdfs:///")
         if not files.native:
             raise Unable(f"HDFS is not read without Java: {files.why}")
-        self._connection = Connection(*self._where, PROTOCOL, identity.unproved())
+        self._connection = Connection(*where, PROTOCOL, identity.unproved())
+        self._call("YARN", "getClusterMetrics", {})  # a trial: whether it asks for proof of who calls
         timeline.reached("client", "YARN's client")
 
     def offer(self) -> Offer:

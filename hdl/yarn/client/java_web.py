@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hdl.errors import DeadlineError, HdlError
-from hdl.yarn.client.web import ACCEPTED, CHUNK, SAID, NoPage, Pages, cookies, joined, origin
+from hdl.yarn.client.pages import ACCEPTED, CHUNK, SAID, NoPage, Pages, cookies, joined, origin
 from hdl.yarn.resource_manager import java
 
 CLIENT = "org.apache.hadoop.security.authentication.client"
