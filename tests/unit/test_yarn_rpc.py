@@ -1,4 +1,4 @@
-"""YARN without Java against a made-up ResourceManager: what is said, each refusal, and servers that are something else."""
+"""YARN without Java against a made-up ResourceManager: what is said, each refusal, and what is no such server."""
 
 import socket
 import struct
@@ -33,7 +33,7 @@ class Thrown(Exception):
 
 
 class Server:
-    """Speaks Hadoop's RPC: `methods[name]` is a function of the request; what it returns is the answer, or raw bytes."""
+    """Speaks Hadoop's RPC: `methods[name]` is a function of the request, which returns the answer, or raw bytes."""
 
     def __init__(self):
         self.methods, self.calls, self.greetings = {"getClusterMetrics": lambda request: {}}, [], []
@@ -116,8 +116,8 @@ def submission(**fields):
     return Submission(APP, settings, "exec python", {"A": "b"}, {"hdl-env": file}, {"hdl.key": KEY})
 
 
-def reported(state, **fields):
-    return {1: {1: ID, 2: "ada", 3: "default", 4: "hdl", 8: state, **fields}}
+def reported(state):
+    return {1: {1: ID, 2: "ada", 3: "default", 4: "hdl", 8: state}}
 
 
 def test_the_greeting_says_who_we_are_and_that_nothing_proves_it(server, yarn):
@@ -131,6 +131,8 @@ def test_the_greeting_says_who_we_are_and_that_nothing_proves_it(server, yarn):
 def test_an_offer(server, yarn):
     resources = [{1: "memory-mb", 2: 4096}, {1: "yarn.io/gpu", 2: 2}]
     server.methods["getNewApplication"] = lambda request: {1: ID, 2: {1: 4096, 2: 4, 3: resources}}
+    assert yarn.offer() == Offer(APP, 4096, 4, None)  # this configuration does not name it
+    yarn.settings["yarn.resource-types"] = "fpga, yarn.io/gpu"
     assert yarn.offer() == Offer(APP, 4096, 4, 2)
     server.methods["getNewApplication"] = lambda request: {1: ID, 2: {1: 4096, 2: 4}}
     assert yarn.offer().gpus is None
@@ -163,9 +165,7 @@ def test_a_submission_says_what_javas_does_and_leaves_the_rest_to_the_queue(serv
 
 def test_a_report(server, yarn):
     fields = {5: "node1", 9: "N/A", 10: "a\n b", 11: 5000, 12: 0, 13: 0, 16: {2: 3}, 20: ["b", "a"]}
-    server.methods["getApplicationReport"] = lambda request: reported(5, **{str(k): v for k, v in {}.items()}) | {
-        1: {**reported(5)[1], **fields}
-    }
+    server.methods["getApplicationReport"] = lambda request: {1: {**reported(5)[1], **fields}}
     report = yarn.report(APP)
     assert (report.application, report.state, report.final, report.over) == (APP, "RUNNING", "UNDEFINED", False)
     assert (report.url, report.diagnostics, report.started, report.attempt) == ("", "a b", 5.0, 3)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "HDL_YARN"
 NATIVE, JAVA = "native", "java"
-CONF = (*hadoop_conf.FILES, "yarn-site.xml")
+CONF = (*hadoop_conf.FILES, "yarn-site.xml", "resource-types.xml")
 HOST = "yarn.resourcemanager.hostname"
 # Settings that only Hadoop's client heeds.
 FOREIGN = ("hadoop.socks.server", "hadoop.rpc.socket.factory.class.default", "yarn.client.failover-proxy-provider")

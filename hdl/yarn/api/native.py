@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from hdl import hdfs_choice, identity, timeline
+from hdl import hadoop_conf, hdfs_choice, identity, timeline
 from hdl.errors import DeadlineError, HdlError, SpecError
 from hdl.yarn.api import messages
 from hdl.yarn.api.interface import TYPE, Offer, Report, Submission, Unable, unknown
 from hdl.yarn.api.native_files import Files
 from hdl.yarn.api.protobuf import Message
 from hdl.yarn.api.rpc import Connection, Refused
+from hdl.yarn.names import GPU
 from hdl.yarn.resource_manager import java, listening
 
 PROTOCOL = "org.apache.hadoop.yarn.api.ApplicationClientProtocolPB"
@@ -57,7 +59,9 @@ class Native(Files):
         timeline.reached("client", "YARN's client")
 
     def offer(self) -> Offer:
-        return messages.offer(self._call("a new application", "getNewApplication", {}))
+        offer = messages.offer(self._call("a new application", "getNewApplication", {}))
+        known = GPU in hadoop_conf.names(self.settings.get("yarn.resource-types"))
+        return offer if known else replace(offer, gpus=None)  # as Hadoop's client knows none that is not configured
 
     def has_queue(self, name: str) -> bool:
         with suppress(HdlError):  # for an unknown queue some schedulers raise, others return nothing

@@ -104,7 +104,8 @@ class Pages:
         except TimeoutError:
             raise DeadlineError(f"{shown(url)} is not here in time") from None
         except (OSError, http.client.HTTPException) as error:
-            raise NoPage(f"{origin(url)} does not answer: {getattr(error, 'strerror', None) or error}") from None
+            said = " ".join(str(getattr(error, "strerror", None) or error).split())[:SAID]
+            raise NoPage(f"{origin(url)} does not answer: {said}") from None
         finally:
             asking.close()
 
