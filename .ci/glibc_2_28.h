@@ -12,3 +12,4 @@
 __asm__(".symver pow, pow@" HDL_FIRST_GLIBC);
 __asm__(".symver pthread_create, pthread_create@" HDL_FIRST_GLIBC);
 __asm__(".symver pthread_join, pthread_join@" HDL_FIRST_GLIBC);
+__asm__(".symver pthread_once, pthread_once@" HDL_FIRST_GLIBC);

@@ -6,8 +6,9 @@ A command that goes to a session needs no command line here: its first round is 
 from __future__ import annotations
 
 import sys
+from itertools import takewhile
 
-from hdl import quick
+from hdl import quick, unpacked
 
 
 def main() -> None:
@@ -31,6 +32,8 @@ def main() -> None:
 
         if connection.asked_for(sys.argv[1:]):
             connection.warm()  # Java starts meanwhile
+    else:
+        unpacked.begin(takewhile(lambda word: not word.startswith("-"), sys.argv[2:]))
     from hdl import cli
 
     cli.main()

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 from hdl import fs, hadoop_conf, hdfs_choice, identity, kerberos, programs
 from hdl.errors import HdlError
-from hdl.yarn.api import choice
+from hdl.yarn.client import connection
 
 ANSWER_SECONDS = 5.0  # until a daemon that listens has taken a connection
 ASK_SECONDS = 60.0  # until the cluster has said who we are; Hadoop's client tries a refused ticket five times
+SAID = "HDFS client", "hdfs-native", "YARN client", "YARN without Java"  # which client serves, or why not a quicker one
 TICKET_SECONDS = 3600.0  # a ticket that ends sooner is told
 
 
@@ -129,7 +130,7 @@ def _ask(address: str) -> list[Step]:
         said = {"error": str(error)}
     except (ValueError, IndexError):
         said = {"error": " ".join(done.stderr.split())[-300:] or f"status {done.returncode}"}
-    steps = [Step(name, said[name]) for name in ("HDFS client", "hdfs-native", "YARN client") if said.get(name)]
+    steps = [Step(name, said[name]) for name in SAID if said.get(name)]
     if "error" in said:
         return [*steps, Step("user on the cluster", "not known", said["error"].removeprefix(f"{root}: "))]
     missing = "" if said["there"] else f"{said['home']} is missing, where hdl keeps its own: an administrator makes it"
@@ -149,9 +150,10 @@ def reach(root: str) -> None:
         if root.startswith("hdfs://"):
             name, why = hdfs_choice.shown(root)
             said |= {"HDFS client": name, "hdfs-native": f"not used: {why}" if name and why else ""}
-            name, why = choice.shown()
-            said["YARN client"] = f"{name}{f': {why}' if why else ''}" if name else ""
         fs.exists(root)
+        if (folder := hadoop_conf.folder()) and Path(folder, "yarn-site.xml").exists():
+            name, why = connection.shown()
+            said |= {"YARN client": name, "YARN without Java": f"not used: {why}" if why else ""}
         said["home"] = identity.home(root)
         said["user"] = said["home"].rpartition("/")[2]
         said["there"] = fs.exists(said["home"])

@@ -11,14 +11,13 @@ import os
 import pwd
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from hdl import hadoop_conf, libhdfs
+from hdl import libhdfs
 from hdl.errors import SpecError
 
 UGI = "org.apache.hadoop.security.UserGroupInformation"
-# Of users of whose name no rule of Hadoop's (hadoop.security.auth_to_local) makes another one.
-PLAIN = re.compile(r"[A-Za-z0-9_][\w.-]*\$?", re.ASCII)
 HDFS_CONFIGURATION = "org.apache.hadoop.hdfs.HdfsConfiguration"
 
 
@@ -37,7 +36,7 @@ def user() -> str:
         return name
     if java := _java():
         return str(java(UGI).getCurrentUser().getShortUserName())
-    if unasked() is not None:
+    if _prefix is not None:
         return unproved()
     return _home(libhdfs.default()).rpartition("/")[2]
 
@@ -47,15 +46,17 @@ def unproved() -> str:
     return os.environ.get("HADOOP_USER_NAME") or pwd.getpwuid(os.geteuid()).pw_name
 
 
-def unasked() -> dict[str, str] | None:
-    """Return the configuration, where it says by itself who we are: `unproved`; None where only Hadoop's client knows.
+def claim(settings: Mapping[str, str] | None) -> None:
+    """Have this process ask nobody any more, by the configuration of a cluster that takes our word for who we are.
 
-    That is on a cluster without Kerberos whose default file system is HDFS, and where we act for nobody else.
+    None has it ask again.
+    Java that runs, and a container's submitter, still count first.
     """
-    settings = hadoop_conf.read(hadoop_conf.folder())
-    simple = settings.get("hadoop.security.authentication", "simple").strip().lower() == "simple"
-    plain = simple and hadoop_conf.default(settings).startswith("hdfs://") and not os.environ.get("HADOOP_PROXY_USER")
-    return settings if plain and PLAIN.fullmatch(unproved()) else None
+    global _prefix
+    _prefix = None if settings is None else settings.get("dfs.user.home.dir.prefix", "/user").rstrip("/")
+
+
+_prefix: str | None = None  # of home folders, where our word is taken
 
 
 def home(path: str | None = None) -> str:
@@ -98,7 +99,7 @@ def _default() -> str:
     """Name the root of the default file system: ``hdfs:///`` for any HDFS."""
     java = _java()
     if not java:
-        return "hdfs:///" if unasked() is not None else libhdfs.default()
+        return libhdfs.default() if _prefix is None else "hdfs:///"
     root = java("org.apache.hadoop.fs.FileSystem").getDefaultUri(java(HDFS_CONFIGURATION)())
     return "hdfs:///" if str(root.getScheme()) == "hdfs" else f"{root.getScheme()}://{root.getAuthority() or ''}/"
 
@@ -109,8 +110,8 @@ def _home(path: str) -> str:
     if java and path.startswith("hdfs://"):  # as HDFS's client does, but without a connection
         conf = java(HDFS_CONFIGURATION)()
         folder = java("org.apache.hadoop.hdfs.DFSUtilClient").getHomeDirectory(conf, java(UGI).getCurrentUser())
-    elif not java and path.startswith("hdfs://") and (settings := unasked()) is not None:
-        folder = f"{settings.get('dfs.user.home.dir.prefix', '/user')}/{unproved()}"
+    elif _prefix is not None and path.startswith("hdfs://"):
+        folder = f"{_prefix}/{unproved()}"
     else:
         folder = libhdfs.home(path)
     return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?", "", str(folder)).rstrip("/")

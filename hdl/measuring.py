@@ -18,7 +18,7 @@ from hdl.evaluation import Score
 from hdl.importance import REPETITIONS, Effects
 from hdl.passes import Partial, Pass
 from hdl.predict import Model
-from hdl.runners import fits, platform
+from hdl.runners import platform
 from hdl.runners.base import Job, Notify, RoundRunner, Runner
 
 MESSAGE = "gathered"
@@ -146,12 +146,7 @@ def measure(
 
 
 def gather(job: Job, runner: RoundRunner, notify: Notify) -> Gathered:
-    """Carry the passes of a job out: `measure` calls it in this process, or YARN's master in its own.
-
-    A job that asks for fits has a pass of its own: see `hdl.runners.fits`.
-    """
-    if fits.KIND in (job.asked or {}):
-        return Gathered(0, fits.gather(job, runner, notify), None)
+    """Carry the passes of a job out: `measure` calls it in this process, or YARN's master in its own."""
     asked = Asked(**(job.asked or {}))
     model = Model(job.table, asked.version)
     _check(model, asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hdl import data, deciding, recipe, resume, starting, validation_data
+from hdl import data, deciding, recipe, resume, starting, unpacked, validation_data
 from hdl import table as tables
 from hdl.data import FileSplit, Schema, Source, content, holdout, weights
 from hdl.errors import SpecError
@@ -48,6 +48,7 @@ def from_data(job: Job, runner: RoundRunner, notify: Notify) -> Prepared:
     notify(Stage("summarise"))
     # Workers were told what the driver found out, and so know less of how.
     summary = replace(runner.summarise(), meta=source.describe())
+    unpacked.end()
     given, schema = starting.fitted(start, summary, given) if start else (given, data.fit(summary, given))
     spec = data.resolve(given, schema)
     data.check_targets(summary, schema, source, [split for shard in splits for split in shard])

@@ -7,6 +7,7 @@ they import inside their functions.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib
 import io
@@ -43,9 +44,6 @@ COMMANDS = {
     "env": ("hdl.cli.env", "Pack the Python environment for a cluster's nodes."),
 }
 
-# What hdl sends to a session of its own accord.
-HIDDEN = {"fit": ("hdl.cli.fit", "Make fits of scikit-learn's searches.")}
-
 EPILOG = """\b
 Exit codes: 0 success; 1 anything not listed; 2 a flag or the spec is wrong; 3 the data is wrong;
 4 the table is missing, damaged or already there; 5 weights or cost became NaN or infinite;
@@ -65,8 +63,7 @@ class Hdl(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        known = COMMANDS | HIDDEN
-        return getattr(importlib.import_module(known[name][0]), f"{name}_") if name in known else None
+        return getattr(importlib.import_module(COMMANDS[name][0]), f"{name}_") if name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -79,7 +76,7 @@ class Hdl(click.Group):
             raise _Stopped from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]):
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS | HIDDEN:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             import difflib
 
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
@@ -129,9 +126,9 @@ def main(args: Sequence[str] | None = None) -> None:
         kerberos.end()  # here, since os._exit below calls nobody
     # A thread of Java that calls Python, as JPype's own that clears references does, or returns to it, is ended by a
     # Python that is ending, and the C++ code between the two then aborts the process.
-    if {"jpype", "hdl.yarn.client.connection"} & sys.modules.keys():  # the latter's thread may be starting it
-        quick.leave(status)
-    sys.exit(status)
+    if not {"jpype", "hdl.yarn.client.connection"} & sys.modules.keys():  # the latter's thread may be starting it
+        atexit._run_exitfuncs()
+    quick.leave(status)  # Python would take down module after module for longer than a small command takes
 
 
 def run(args: list[str]) -> int:

@@ -59,11 +59,10 @@ def prepare(flags: dict[str, Any]) -> None:
     if more and not flags["importance"]:
         raise SpecError(f"--{more[0].replace('_', '-')}: goes with --importance")
     if runner == "yarn":
-        from hdl.yarn.api import choice
         from hdl.yarn.client import connection
 
-        choice.yarn().begin()
         connection.warm()
+        connection.prepare()
 
 
 def measure(

@@ -14,6 +14,7 @@ from hdl.cli.common import Command, Option, hadoop_options
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.flags import FLAGS, spec_options, take_spec
 from hdl.cli.session_flags import take_session
+from hdl.cli.yarn_flags import workers_of
 from hdl.errors import SpecError, TableError
 from hdl.models import stack
 
@@ -98,7 +99,7 @@ def search_(data: str, out: str | None, **values: Any) -> None:
     run["spread"] = values.pop("spread")
     settings = {name: values.pop(name, None) for name in train.YARN_NAMES}
     reach = take_access(values, run["runner"])
-    run["workers"], settings["fewest_workers"] = train._workers(run["workers"], run["runner"])
+    run["workers"], settings["fewest_workers"] = workers_of(run["workers"], run["runner"])
     take_session(session, run, settings)
     if run["spread"] and run["runner"] != "yarn":
         raise SpecError(f"--spread: for workers on YARN (given --runner {run['runner']})")

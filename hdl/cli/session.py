@@ -12,7 +12,7 @@ import click
 from hdl import strict_json
 from hdl.cli.access import access_options, take_access
 from hdl.cli.common import Command, DeviceName, Option, count, duration
-from hdl.cli.yarn_flags import SECTION, Duration, Memory, container_options
+from hdl.cli.yarn_flags import SECTION, Duration, Memory, WorkerCount, container_options, workers_of
 from hdl.errors import HdlError, SpecError
 
 IDLE = "30m"
@@ -38,12 +38,14 @@ def start(context: click.Context, runner: str, name: str | None, idle: float, **
     """Start a session and return when it takes commands.
 
     A command with --session NAME is what it is with the --runner and --workers of the session, to the byte.
-    Commands that are there at once share the workers: a training has all of them, a trial of a search one, in the
-    order in which they came. Its owner alone can use it; on YARN others may be allowed to look at it, or to end it.
+    Commands that are there at once share the workers: a training has all of them, a trial of a search or a fit of
+    scikit-learn's one, in the order in which they came. Its owner alone can use it; on YARN others may be allowed to
+    look at it, or to end it.
     """
     from hdl.session import starting
 
     name = name or runner
+    settings["workers"], settings["fewest"] = workers_of(settings["workers"], runner)
     reach = take_access(settings, runner)
     given = _checked(runner, settings) | reach
     if runner == "yarn":
@@ -61,8 +63,7 @@ def start(context: click.Context, runner: str, name: str | None, idle: float, **
     ends = f"it ends after {duration(idle)} without a command" if idle else "it ends when it is stopped"
     where = record.get("application") or f"process {record['pid']}"
     click.echo(
-        f"session {name}: {count(given['workers'], 'worker')} of runner {runner}, {where}; {ends}.\n"
-        f"Use it: hdl train … --session {name}"
+        f"session {name}: {_number(given)} of runner {runner}, {where}; {ends}.\nUse it: hdl train … --session {name}"
     )
 
 
@@ -76,12 +77,20 @@ def _checked(runner: str, settings: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _number(settings: dict[str, Any]) -> str:
+    """Write how many workers there are, or may be."""
+    fewest = f"{settings['fewest']} to " if settings.get("fewest") else ""
+    return fewest + count(settings["workers"], "worker")
+
+
 def _given(context: click.Context) -> list[str]:
     """Return the flags of the command line, for the sentence that says how a session is started again."""
     words = []
     for param in context.command.params:
         value = context.params.get(param.name or "")
         if context.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE:
+            if isinstance(param.type, WorkerCount) and value:
+                value = value[0] if value[0] == value[1] else f"{value[0]}:{value[1]}"
             for one in value if isinstance(value, tuple) else [value]:
                 shown = f"{one}m" if isinstance(param.type, Memory) else one
                 shown = f"{one:g}s" if isinstance(param.type, Duration) else shown
@@ -95,8 +104,8 @@ start.params[:0] = [
     Option(["--name"], metavar="NAME", help="Of the session.  [default: the runner's]"),
     Option(["--idle"], type=Duration(zero=True), metavar="TIME", default=IDLE,
            help=f"Time without a command after which the session ends by itself; 0: never.  [default: {IDLE}]"),
-    Option(["--workers"], type=click.IntRange(min=1), metavar="N", default=1, section=WORKERS,
-           help="Worker processes.  [default: 1]"),
+    Option(["--workers"], type=WorkerCount(), metavar="N|A:B", default="1", section=WORKERS,
+           help="Worker processes; on YARN 2:8 begins with 2 and uses up to 8, as they come and go.  [default: 1]"),
     Option(["--threads"], type=click.IntRange(min=1), metavar="N", section=WORKERS,
            help="Threads a worker; default: all processors shared out."),
     Option(["--device"], type=DeviceName(), metavar="NAME", default="cpu", section=WORKERS,
@@ -136,8 +145,8 @@ def _told(state: dict[str, Any]) -> str:
     if "error" in state:
         return f"{state['name']}: {state['error']}"
     since = duration(max(0.0, time.time() - state["since"]))
-    lines = [f"{state['name']}: {count(state['settings']['workers'], 'worker')} of runner {state['runner']}, process "
-             f"{state['pid']}, {count(state['done'], 'command')} done"]  # fmt: skip
+    lines = [f"{state['name']}: {_number(state['settings'])} of runner {state['runner']}, process "
+             f"{state['pid']}, {state['done']} commands and fits done"]  # fmt: skip
     lines += [f"  runs: hdl {shlex.join(args)}" for args in state["running"]]
     if not state["running"]:
         lines.append(f"  idle for {since}" + (f", ends after {duration(state['idle'])}" if state["idle"] else ""))

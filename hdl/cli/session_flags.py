@@ -55,3 +55,5 @@ def take_session(name: str | None, run: dict[str, Any], settings: dict[str, Any]
         flags = ", ".join("--" + flag.replace("_", "-") for flag in given)
         raise SpecError(f"{flags}: session {name!r} has its own, as it was started with; leave it out, or --session")
     run |= {"runner": own.name, "workers": own.workers, "threads": own.threads, "device": own.device}
+    if fewest := getattr(own, "fewest", 0):  # for what is said of them
+        settings["fewest_workers"] = fewest

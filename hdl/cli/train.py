@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.flags import spec_options, take_spec
 from hdl.cli.session_flags import session_option, take_session
 from hdl.cli.training import ENDS, RUNNERS, finish, make_runner, prepare_table, stoppable
+from hdl.cli.yarn_flags import WorkerCount, workers_of
 from hdl.errors import Interrupted, SpecError, TableError
 from hdl.models import stack
 
@@ -75,21 +75,6 @@ def _run_options(command: click.Command) -> click.Command:
     return command
 
 
-class WorkerCount(click.ParamType):
-    """A number of workers as (N, N), or the fewest and the most of them, A:B."""
-
-    name = "workers"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d{1,9})(?::(\d{1,9}))?", str(value).strip(), re.ASCII)
-        fewest, most = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= fewest <= most:
-            self.fail(f"expected a number from 1 on, or the fewest and the most as 2:8 (given {value!r})", param, ctx)
-        return fewest, most
-
-
 def _yarn_options(command: click.Command) -> click.Command:
     """Add the flags of the YARN runner, which do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
@@ -138,7 +123,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
         raise SpecError("--strict: is about the version that --resume goes on from; give both, or leave it out")
     settings = {name: values.pop(name) for name in YARN_NAMES}
     reach = take_access(values, run["runner"])
-    run["workers"], settings["fewest_workers"] = _workers(run["workers"], run["runner"])
+    run["workers"], settings["fewest_workers"] = workers_of(run["workers"], run["runner"])
     take_session(named, run, settings)
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
     run["init_from"] = values.pop("init_from") or ""
@@ -175,19 +160,6 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     _train(data, out, spec, options, **run)
 
 
-def _workers(given: tuple[int, int] | None, runner: str) -> tuple[int | None, int | None]:
-    """Return the most workers, and the fewest where that is another number: YARN's number may change, no other does."""
-    fewest, most = given or (None, None)
-    if fewest == most:
-        return most, None
-    if runner != "yarn":
-        raise SpecError(
-            f"--workers {fewest}:{most}: with --runner yarn their number may change (given --runner {runner}, which "
-            "expects one number)"
-        )
-    return most, fewest
-
-
 def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str, Any]:
     """Return the YARN runner's own settings, and start its Java machine, which must be there before HDFS is read."""
     given = {name: value for name, value in given.items() if value not in (None, ())}
@@ -197,11 +169,10 @@ def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str
             raise SpecError(f"{flags}: for --runner yarn only (given --runner {runner})")
         return {}
     if starts:
-        from hdl.yarn.api import choice
         from hdl.yarn.client import connection
 
-        choice.yarn().begin()
         connection.warm()
+        connection.prepare()
     return {(YARN_NAMES | FEWEST)[name]: value for name, value in given.items()}
 
 

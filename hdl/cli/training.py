@@ -119,7 +119,6 @@ def finish(
     from hdl.cli.scores import warning
     from hdl.devices import cores
     from hdl.predict import Model
-    from hdl.report import gather
 
     failed: Exception | None = None
     score = effects = None
@@ -138,6 +137,8 @@ def finish(
     lines += [] if score is None else score_lines(score, kind.lower(), model.schema.classes)
     lines.append(("table", f"{out} (version {outcome.version}, best {outcome.best})"))
     lines.append(("sha256", f"{model.version.signature}  (version {model.version.number})"))
+    if measured or not no_report:
+        from hdl.report import gather  # a page's pieces are many modules
     if measured:
         gather.save_measured(out, model.version.signature, measured)
     told = aligned(lines)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hdl.cli.common import Option
+from hdl.errors import SpecError
 
 SECTION = "YARN (--runner yarn)"
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -52,6 +53,34 @@ class Duration(click.ParamType):
         if not match or not (seconds or self.zero):
             self.fail(f"expected a time like 90s, 10m, 1h or 2d (given {value!r})", param, ctx)
         return seconds
+
+
+class WorkerCount(click.ParamType):
+    """A number of workers as (N, N), or the fewest and the most of them, A:B."""
+
+    name = "workers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,9})(?::(\d{1,9}))?", str(value).strip(), re.ASCII)
+        fewest, most = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= fewest <= most:
+            self.fail(f"expected a number from 1 on, or the fewest and the most as 2:8 (given {value!r})", param, ctx)
+        return fewest, most
+
+
+def workers_of(given: tuple[int, int] | None, runner: str) -> tuple[int | None, int | None]:
+    """Return the most workers, and the fewest where that is another number: YARN's number may change, no other does."""
+    fewest, most = given or (None, None)
+    if fewest == most:
+        return most, None
+    if runner != "yarn":
+        raise SpecError(
+            f"--workers {fewest}:{most}: with --runner yarn their number may change (given --runner {runner}, which "
+            "expects one number)"
+        )
+    return most, fewest
 
 
 class Variable(click.ParamType):

@@ -72,12 +72,13 @@ class Delimited(TextSource):
         refuse_title(rows, self.first)
         widen_header(rows)
         self.width = len(rows[0])
-        header = find_header(rows[:LOOK], options, self.first, schema, in_quotes(lines[:LOOK], self.width))
+        quoted = in_quotes(lines[:LOOK], self.width)
+        header = find_header(rows[:LOOK], options, self.first, schema, quoted, rows[LOOK:])
         self.header_names: list[str] | None = None
         twice: dict[str, list[int]] = {}
         if header.there:
             self.header_names, twice = unique([name.strip() for name in rows.pop(0)])
-            if not rows and len(lines) == 1:
+            if not rows and len(lines) == 1 and header.by != "model":  # no row of a model's table is no mistake
                 what = f"a header alone ({some(self.header_names)}); expected lines of samples below it"
                 raise DataError(what, self.first)
             if not rows and not self._settled:

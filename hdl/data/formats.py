@@ -15,7 +15,7 @@ from functools import cached_property
 from hdl import fs
 from hdl.data.idx import is_idx
 from hdl.data.libsvm import is_libsvm
-from hdl.data.streams import check_whole, head, stem
+from hdl.data.streams import TO_UTF8, check_whole, head, stem
 from hdl.errors import DataError
 
 HEAD = 65536  # decoded bytes that are looked at
@@ -237,6 +237,9 @@ def refuse_foreign(seen: Seen) -> DataError:
     if packed := next((name for magic, name in _PACKED.items() if start.startswith(magic)), None):
         what = f"packed by {packed}, which hdl does not read; gzip, bzip2, zstd, deflate, snappy and LZ4 are read"
         return DataError(what, seen.path, offset=0)
+    nulls = [start[:4096:2].count(0), start[1:4096:2].count(0)]
+    if min(nulls) == 0 and 4 * max(nulls) > min(len(start), 4096):
+        return DataError(f"every other byte is 00, as in UTF-16; expected UTF-8{TO_UTF8}", seen.path, offset=0)
     at = start.find(b"\0")
     what = (
         "a byte 00, so no text; and " if at >= 0 else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +24,11 @@ from hdl.errors import DataError
 
 LOOK = 20  # lines that are looked at,
 FIELDS = 200_000  # but no more fields than about these
+OFTEN, SURELY = 4, 20  # times that each text of a column is there, on average: of two columns, and of one
 MARKS = ",\t;|"
 HIVE = "\x01"  # what parts fields in Hive's own text files
 _WHOLE = re.compile(r"[+-]?\d+")
+_UNNAMED = re.compile(r"Unnamed: \d+")
 _NAMELESS = re.compile(r"|Unnamed: 0")  # as pandas writes the index of its rows, and reads it back
 
 
@@ -81,13 +84,15 @@ class Header:
 
 
 def find_header(
-    rows: Sequence[Sequence[str]], options: Options, path: str, schema: Any = None, quoted: bool = False
-) -> Header:
+    rows: Sequence[Sequence[str]], options: Options, path: str, schema: Any = None, quoted: bool = False,
+    more: Sequence[Sequence[str]] = (),
+) -> Header:  # fmt: skip
     """Tell whether the first of some rows holds the names of columns.
 
     For it speak a label's usual or given name; words above numbers, if no other number is in the line or they are
-    more; numbers that count the columns, as pandas writes them for an array, and do not go on below. Against it
-    speaks a text that is there again below. Numbers of equal steps, whole numbers above fractions, and a word among
+    more; numbers that count the columns, as pandas writes them for an array, and do not go on below; of a table of
+    texts, words none of which is there again below, where few others are again and again. Against it speaks a text
+    that is there again below. Numbers of equal steps, whole numbers above fractions, and a word among
     other numbers may be either.
 
     Parameters
@@ -97,6 +102,7 @@ def find_header(
         Of the model that will see the data: its names in the first line decide.
     quoted : bool
         Whether every field of the first line is in quotes, and those of others are not.
+    more : fields of lines after those, for tables of texts
 
     Raises
     ------
@@ -111,6 +117,9 @@ def find_header(
     below = [[field.strip() for field in row] for row in rows[1:] if len(row) == len(first)]
     seen = _Evidence(first, below, options)
     surely = seen.surely() or (quoted and seen.numeric and "in quotes, and the lines below are not")
+    if below and not surely and not seen.again and seen.words and not seen.numbers and not seen.numeric:
+        below += [[field.strip() for field in row] for row in more if len(row) == len(first)]
+        return _above_texts(first, below, path, getattr(schema, "reading", None) or {})
     if not below:
         return Header(bool(surely or (seen.words and not seen.numbers)), "first lines")
     if seen.again:
@@ -126,8 +135,30 @@ def find_header(
         known = getattr(schema, "reading", None) or {}
         if "header" in known:
             return Header(bool(known["header"]), "model")
-    what = f"the first line may hold names or a sample ({why}); --header or --no-header says which"
-    raise DataError(what, path, line=1)
+    raise DataError(_either(why), path, line=1)
+
+
+def _above_texts(first: Sequence[str], below: Sequence[Sequence[str]], path: str, known: dict[str, Any]) -> Header:
+    """Tell whether a line stands above a table of texts: its words are not there again, where few others often are."""
+    if known.get("header") is False:  # a sample whose levels training has not seen is no header
+        return Header(False, "model")
+    columns = [[field for field in column if not missing(field)] for column in zip(*below, strict=True)]
+    words = [(field, Counter(column)) for field, column in zip(first, columns, strict=True) if not missing(field)]
+    if any(field in counts for field, counts in words):
+        return Header(False, "first lines")
+    often = [(field, counts.total() / len(counts)) for field, counts in words if counts]  # how often each text is there
+    often = [item for item in often if item[1] >= OFTEN]
+    if len(often) > 1 or any(times >= SURELY for _, times in often):
+        return Header(True, "first lines")
+    if not often:
+        return Header(False, "first lines")
+    if "header" in known:
+        return Header(bool(known["header"]), "model")
+    raise DataError(_either(f"{often[0][0]!r} is not there again below"), path, line=1)
+
+
+def _either(why: str) -> str:
+    return f"the first line may hold names or a sample ({why}); --header or --no-header says which"
 
 
 class _Evidence:
@@ -276,6 +307,8 @@ def look(rows: Sequence[Sequence[str]], names: Sequence[str] | None, twice: dict
             index[0] = "a nameless first column that counts the rows"
         elif alone and len(set(there)) == len(there) > 1 and (0 in texts or all(map(_WHOLE.fullmatch, there))):
             index[0] = "a nameless first column that names the rows"
+    if names and width > 2 and _UNNAMED.fullmatch(names[-1]) and columns and not any(columns[-1]):
+        index[width - 1] = "a nameless last column without values"
     return Look(twice, index, texts, lambda i: columns[i] if columns else [])
 
 

@@ -176,7 +176,8 @@ def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False, de
     except DataError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise DataError(f"not an image, or a damaged one ({error})", path) from None
+        why = "" if isinstance(error, Image.UnidentifiedImageError) else f" ({error})"  # which says the path once more
+        raise DataError(f"not an image, or a damaged one{why}", path) from None
 
 
 def stored_deep(path: str) -> bool:

@@ -222,7 +222,8 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
     count = len(classes)
     if count < 2:
         part = f" of the rows to train on ({said(spec.holdout, 0.0)} is held out)" if summary.held else ""
-        raise DataError(f"every label{part} is {classes[0]!r}; expected at least 2 classes")
+        left = f" (rows without a label: {summary.unlabelled:,})" if summary.unlabelled else ""
+        raise DataError(f"every label{part} is {classes[0]!r}{left}; expected at least 2 classes")
     if spec.loss == "sigmoid" and end == 1 and count == 2:
         return "binary", classes, 1, "sigmoid"
     if end not in (0, count):

@@ -77,7 +77,9 @@ class Libsvm(TextSource):
                 raise ValueError(f"{pair[:80]!r}: expected index:value")
             index = int(name)
             if not 1 <= index <= LARGEST:
-                raise ValueError(f"{pair[:80]!r}: index {index}; expected 1 to {LARGEST} (libsvm counts from 1)")
+                hint = "" if index else "; scikit-learn's dump_svmlight_file does with zero_based=False"
+                what = f"{pair[:80]!r}: index {index}; expected 1 to {LARGEST} (libsvm counts from 1{hint})"
+                raise ValueError(what)
             if indices and index <= indices[-1]:
                 kind = "twice" if index == indices[-1] else f"after {indices[-1]}"
                 raise ValueError(f"{pair[:80]!r}: index {index} comes {kind}; expected ascending indices")

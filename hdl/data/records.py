@@ -100,7 +100,7 @@ class Array:
         with _opened(self, start, left) as stream:
             for lo in range(start, start + length, rows):
                 count = min(rows, start + length - lo)
-                data = stream.read(count * self.record)
+                data = stream.view(count * self.record)
                 if len(data) < count * self.record:
                     held = lo + len(data) // max(1, self.record)
                     raise self.error(f"the file ends in record {held}; its header promises {self.shape[0]}", stream.at)
@@ -128,6 +128,8 @@ class _Member:
             raise DataError(what, self.path) from None
         self.at += len(data)
         return bytes(data)
+
+    view = read
 
     def skip(self, count: int) -> None:
         while count > 0 and (got := len(self.read(min(count, _STEP)))):

@@ -46,11 +46,28 @@ class Growing:
                     self.file.append(rows)
                 else:
                     self.file.write(np.ascontiguousarray(rows, self.memory.dtype))
+        elif (whole := self._lying(rows)) is not None:
+            self.memory = whole
         else:
             if self.n + len(rows) > len(self.memory):  # realloc of large blocks moves pages, not bytes
+                if not self.memory.flags.owndata:
+                    self.memory = self.memory.copy()
                 self.memory.resize((max(self.n + len(rows), self.n + self.n // 4), *self.row), refcheck=False)
             self.memory[self.n : self.n + len(rows)] = rows
         self.n += len(rows)
+
+    def _lying(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return all rows where they lie, if they are neighbours in bytes that were unpacked as a whole."""
+        held = _holder(rows)
+        if held is None or (rows.dtype, rows.shape[1:]) != (self.memory.dtype, self.row):
+            return None
+        if not self.n:
+            return rows
+        start = self.memory.ctypes.data
+        if held is not _holder(self.memory) or rows.ctypes.data != start + self.memory.nbytes:
+            return None
+        at = start - np.frombuffer(held, np.uint8).ctypes.data
+        return np.frombuffer(held, rows.dtype, self.memory.size + rows.size, at).reshape(-1, *self.row)
 
     def spill(self) -> None:
         """Moves what memory holds to a file, to which all later rows go."""
@@ -69,7 +86,8 @@ class Growing:
         if 0 in self.row:  # a table without numbers; nothing can be mapped of it
             return np.empty((self.n, *self.row), self.memory.dtype)
         if self.file is None or self.n == 0:
-            self.memory.resize((self.n, *self.row), refcheck=False)
+            if len(self.memory) > self.n:
+                self.memory.resize((self.n, *self.row), refcheck=False)
             return self.memory
         with _spilling():
             if isinstance(self.file, sealed.Rows):
@@ -77,6 +95,15 @@ class Growing:
                 return self.file
             self.file.flush()
         return np.memmap(self.file, self.memory.dtype, "r", shape=(self.n, *self.row))
+
+
+def _holder(rows: np.ndarray) -> bytes | None:
+    """Return the bytes, which nobody writes to, that rows without gaps are a view of; None where they are of none."""
+    base: Any = rows
+    while isinstance(base, np.ndarray):
+        base = base.base
+    base = base.obj if isinstance(base, memoryview) else base
+    return base if isinstance(base, bytes) and rows.flags.c_contiguous else None
 
 
 class Store:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, BinaryIO
 
-from hdl import fs
+from hdl import fs, unpacked
 from hdl.arrow import pa
 from hdl.data import blocked
 from hdl.data.base import BLOCK_BYTES
@@ -21,6 +20,7 @@ _MAGIC = {
     b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4 frame",
     blocked.FRAMED: "snappy",
 }  # fmt: skip
+TO_UTF8 = " (iconv -f UTF-16 -t UTF-8 makes it)"
 _SUFFIX = {
     ".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".zstd": "zstd", ".deflate": "deflate", ".snappy": "snappy",
     ".lz4": "lz4",
@@ -71,7 +71,7 @@ class Stream:
 
     Examples
     --------
-    >>> import tempfile
+    >>> import gzip, tempfile
     >>> file = tempfile.NamedTemporaryFile(suffix=".gz")
     >>> _ = file.write(gzip.compress(b"12345")); file.flush()
     >>> with open_stream(file.name) as stream:
@@ -89,16 +89,14 @@ class Stream:
             self.raw.close()
             raise
         self.file: Any = self.raw
-        if self.kind == "gzip":
-            self.file = gzip.GzipFile(fileobj=self.raw)
+        if self.kind in unpacked.WBITS:
+            self.file = unpacked.opened(self.raw) or unpacked.Inflated(self.raw, self.kind)
         elif self.kind == "bzip2":
             self.file = bz2.BZ2File(self.raw)
         elif self.kind == "zstd":
             self.file = pa.CompressedInputStream(pa.PythonFile(self.raw, "r"), "zstd")
         elif self.kind == "lz4 frame":
             self.file = pa.CompressedInputStream(pa.PythonFile(self.raw, "r"), "lz4")
-        elif self.kind == "deflate":
-            self.file = _Deflated(self.raw)
         elif self.kind in ("snappy", "lz4"):
             self.file = blocked.Blocked(self.raw, self.kind)
 
@@ -119,6 +117,14 @@ class Stream:
         self.at += held
         return parts[0] if held == len(parts[0]) else b"".join(parts)
 
+    def view(self, count: int) -> bytes | memoryview:
+        """Reads as `read` does, without a copy where the whole file lies in memory already."""
+        if not isinstance(self.file, unpacked.Kept):
+            return self.read(count)
+        data = self.file.view(count)
+        self.at += len(data)
+        return data
+
     def skip(self, count: int) -> int:
         """Moves `count` bytes forward; returns how many there were."""
         if self.kind is None:
@@ -134,30 +140,6 @@ class Stream:
     def close(self) -> None:
         self.file.close()
         self.raw.close()
-
-
-class _Deflated:
-    """Unpacks zlib's streams, one after another, as Hadoop's DefaultCodec writes them."""
-
-    def __init__(self, raw: BinaryIO):
-        self.raw, self.packed, self.unpacker = raw, b"", zlib.decompressobj()
-
-    def read(self, count: int) -> bytes:
-        while True:
-            packed = self.packed or self.raw.read(1 << 16)
-            if not packed:
-                if not self.unpacker.eof:
-                    raise EOFError("the stream has no end")
-                return b""
-            if self.unpacker.eof:
-                self.unpacker = zlib.decompressobj()
-            data = self.unpacker.decompress(packed, count)
-            self.packed = self.unpacker.unconsumed_tail or self.unpacker.unused_data
-            if data:
-                return data
-
-    def close(self) -> None:
-        self.packed = b""
 
 
 @contextmanager
@@ -255,5 +237,5 @@ def _past_newline(stream: Stream, step: int) -> bytes:
 def _without_mark(path: str, data: bytes) -> tuple[bytes, int]:
     """Strips a UTF-8 byte-order mark from the start of a file; returns what is left, and its offset."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"the file starts with {data[:2].hex(' ')} (UTF-16), expected UTF-8", path, offset=0)
+        raise DataError(f"the file starts with {data[:2].hex(' ')} (UTF-16), expected UTF-8{TO_UTF8}", path, offset=0)
     return (data[3:], 3) if data.startswith(b"\xef\xbb\xbf") else (data, 0)

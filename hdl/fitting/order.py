@@ -23,9 +23,10 @@ from hdl.ops import Samples
 from hdl.spec import Spec
 from hdl.wire import Weights
 
-ORDER, SAMPLES = "fit", "samples"
+ORDER, SAMPLES, MADE = "fit", "samples", "made"
 _FAILURES = {kind.__name__: kind for kind in (NonFinite, ValueError)}  # a training's own, which its estimator explains
 _TOLD = ("told", "measured")  # of limits: functions
+_RESULTS = ("curve", "scores", "exhausted", "warning")  # of what was trained, beside its weights
 _PARTS = ("y", "scale", "shift", "weight", "offset")  # of samples, beside their features
 
 
@@ -83,45 +84,36 @@ class Order:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What fits have made: of each, in their order, what was trained, the pace at its end, or how it failed.
+    """What a fit has made.
 
     Parameters
     ----------
-    fits : tuple of (Trained or Exception, Pace or None)
+    trained : Trained or Exception
+        How it failed, where that is its own doing.
+    pace : Pace, optional
+        At the end.
     """
 
-    fits: tuple[tuple[Trained | Exception, Pace | None], ...] = ()
+    trained: Trained | Exception
+    pace: Pace | None = None
 
-    def join(self, other: Made) -> Made:
-        """Put the next fits behind these."""
-        return Made(self.fits + other.fits)
-
-    def to_parts(self) -> tuple[dict[str, Any], wire.Tensors]:
-        """Split into plain values and tensors."""
-        plain: list[dict[str, Any]] = []
-        tensors: wire.Tensors = {}
-        for number, (one, pace) in enumerate(self.fits):
-            if isinstance(one, Exception):
-                plain.append({"failure": type(one).__name__, "message": str(one)})
-                continue
-            own = {name: getattr(one, name) for name in ("curve", "scores", "exhausted", "warning")}
-            plain.append({**own, "round": one.weights.round, "pace": pace and _plain(asdict(pace))})
-            tensors |= {f"{number}/{name}": tensor for name, tensor in _tensors(one.weights).items()}
-        return {"fits": plain}, tensors
+    def pack(self) -> bytes:
+        """Pack as a message; `unpack` reads it."""
+        one = self.trained
+        if isinstance(one, Exception):
+            return wire.pack(MADE, {"failure": type(one).__name__, "message": str(one)})
+        own = {name: getattr(one, name) for name in _RESULTS}
+        pace = self.pace and _plain(asdict(self.pace))
+        return wire.pack(MADE, {**own, "round": one.weights.round, "pace": pace}, _tensors(one.weights))
 
     @classmethod
-    def from_parts(cls, plain: dict[str, Any], tensors: wire.Tensors) -> Made:
-        """Make what `to_parts` gave."""
-        fits: list[tuple[Trained | Exception, Pace | None]] = []
-        for number, one in enumerate(plain["fits"]):
-            if "failure" in one:
-                fits.append((_FAILURES[one["failure"]](one["message"]), None))
-                continue
-            own = {name.partition("/")[2]: tensor for name, tensor in tensors.items() if name.startswith(f"{number}/")}
-            weights = _weights(one["round"], own)
-            rest = (one[name] for name in ("curve", "scores", "exhausted", "warning"))
-            fits.append((Trained(weights, *rest), one["pace"] and Pace(**one["pace"])))
-        return cls(tuple(fits))
+    def unpack(cls, message: wire.Buffer) -> Made:
+        """Read what `pack` gave."""
+        fields, tensors = _read(message, MADE)
+        if "failure" in fields:
+            return cls(_FAILURES[fields["failure"]](fields["message"]))
+        own = [fields[name] for name in _RESULTS]
+        return cls(Trained(_weights(fields["round"], tensors), *own), fields["pace"] and Pace(**fields["pace"]))
 
     @classmethod
     def failed(cls, error: Exception) -> Made:
@@ -133,7 +125,7 @@ class Made:
         """
         if type(error) not in _FAILURES.values():
             raise error
-        return cls(((error, None),))
+        return cls(error)
 
 
 def samples_message(samples: Samples) -> list[wire.Buffer]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from hdl import evaluation, wire
 from hdl.data import Bad, Block, FileSplit, Source
 from hdl.errors import DataError, SpecError
-from hdl.fitting.order import Made
 from hdl.metrics import Measures
 from hdl.passes.chunks import MOST_ROWS, Chunk, chunked
 from hdl.passes.figures import Figures
@@ -114,7 +113,7 @@ def score(model: Model, found: Partial, data: str, weights: str | None, threshol
 
 def make(name: str, plain: dict[str, Any], tensors: wire.Tensors) -> Any:
     """Make a value of `Partial` of the parts that its `to_parts` gave."""
-    kinds: dict[str, Any] = {"measures": Measures, "rows": Rows, "figures": Figures, "fit": Made}
+    kinds: dict[str, Any] = {"measures": Measures, "rows": Rows, "figures": Figures}
     return kinds[name].from_parts(plain, tensors)
 
 

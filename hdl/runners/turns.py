@@ -1,9 +1,9 @@
 """The rule by which several trainings share the workers of a session: first come, first served.
 
-A training has all workers from its beginning to its end; a trial of a search has one. They begin in the order in which
-they came, so who wants all workers waits until those that began before have ended, and nobody who came later begins
-before it does: nobody starves. A search has no more trials here than there are workers, so what comes in between begins
-after one trial of each worker.
+A training has all workers from its beginning to its end; a trial of a search, or an estimator's fit, has one. They
+begin in the order in which they came, so who wants all workers waits until those that began before have ended, and
+nobody who came later begins before it does: nobody starves. A search has no more trials or fits here than there are
+workers, so what comes in between begins after one of each worker.
 """
 
 from __future__ import annotations

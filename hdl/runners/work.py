@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from hdl import data, importance, ops, passes, predict, scratch, step, sync
+from hdl import data, ops, passes, predict, scratch, step, sync
 from hdl.data import Block, FileSplit, Options, Shard, Source, Summary, features
 from hdl.ops import Operations, Samples
 from hdl.ops.decrypted import Decrypted
 from hdl.passes import Partial, Pass
 from hdl.predict import Model
-from hdl.runners import counting, fits, platform
+from hdl.runners import counting, platform
 from hdl.runners.base import Plan
 from hdl.runners.watched import Beat, WatchedSource
 from hdl.spec import Spec
@@ -160,9 +160,6 @@ class Host:
                 beat(number, 0.0)
                 found.append(counting.part(self.source, self.splits[number], number, asked.parts, self.memory // 2))
             return passes.join_siblings(found)
-        if asked.kind == fits.KIND:
-            parts = (fits.part(self.splits[number], number, asked.parts, self, beat) for number in numbers)
-            return passes.join_siblings([*parts])
         model = self._model(asked)
         for number in numbers:
             beat(number, 0.0)
@@ -171,6 +168,8 @@ class Host:
 
     def _measured(self, model: Model, asked: Pass, number: int, beat: Beat) -> Partial:
         if asked.kind != "evaluate":
+            from hdl import importance  # few trainings ask for it
+
             return importance.part(model, asked, number, beat)
         if self._source is None:
             labels = model.schema.encoding != "none"

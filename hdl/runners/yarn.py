@@ -11,8 +11,7 @@ from typing import Any
 from hdl import scratch, starting, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job, Log, Notify, Runner
-from hdl.yarn.api import choice
-from hdl.yarn.client import client, renewal
+from hdl.yarn.client import client, connection, renewal
 from hdl.yarn.client.follow import follow
 from hdl.yarn.settings import Settings
 
@@ -20,7 +19,7 @@ from hdl.yarn.settings import Settings
 class YarnRunner(Runner):
     """Trains in one application on YARN; the driver runs in its master, not here.
 
-    The virtual machine starts with it, before anything reads HDFS: make it first.
+    Java, where it is needed, starts with it, before anything reads HDFS: make it first.
 
     Parameters
     ----------
@@ -62,7 +61,7 @@ class YarnRunner(Runner):
         self.application: str | None = None
         self.seconds: dict[str, float] = {}
         timeline.reached("client", "imported")
-        choice.yarn().begin()
+        connection.prepare()
         self._begun: client.Begun | None = client.begin(self.settings)
 
     def train(self, job: Job, drive: Any, notify: Notify) -> Any:

@@ -25,24 +25,25 @@ ABANDON_SECONDS = 10.0  # that a worker has to leave a command that was given up
 WANTED_SECONDS = 0.2  # between two looks whether somebody waits for a trial still
 
 
-def train_in(
-    worker: WorkerProcess, fields: dict[str, Any], notify: Notify, wanted: Callable[[], bool]
-) -> Outcome | HdlError:
-    """Have a process train a trial, from its table's last version where there is one; one that dies is replaced.
+def carry_out(
+    worker: WorkerProcess, command: bytes, notify: Notify, wanted: Callable[[], bool]
+) -> dict[str, Any] | HdlError:
+    """Have a process train a trial, from its table's last version where there is one, or a fit; one that dies is
+    replaced.
 
     Parameters
     ----------
     worker : WorkerProcess
-    fields : dict
-        See `fields_of`.
+    command : bytes
+        A message `trial` or `fit`.
     notify : function of an event
     wanted : function
-        Whether somebody waits for the trial still.
+        Whether somebody waits for it still.
 
     Returns
     -------
-    Outcome or HdlError
-        What the training came to.
+    dict or HdlError
+        Of a trial the fields of its outcome; of a fit none, as it has written what it made. Or how the training failed.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def train_in(
             notify(Replaced(worker.number, (), reason))
         try:
             ready(worker)
-            worker.send(wire.pack("trial", fields))
+            worker.send(command)
             return _answer(worker, notify, wanted)
         except (EOFError, OSError) as error:
             if not wanted():
@@ -100,13 +101,13 @@ def own_umask() -> int:
         return int(next(line for line in file if line.startswith("Umask:")).split()[1], 8)
 
 
-def _answer(worker: WorkerProcess, notify: Notify, wanted: Callable[[], bool]) -> Outcome | HdlError:
+def _answer(worker: WorkerProcess, notify: Notify, wanted: Callable[[], bool]) -> dict[str, Any] | HdlError:
     heard, poll = time.monotonic(), select.poll()
     poll.register(worker.channel, select.POLLIN)
     while True:
+        if not wanted():  # a long round gives signs of life more often than the time below
+            raise Interrupted("nobody waits for the trial any more")
         if not poll.poll(WANTED_SECONDS * 1000):
-            if not wanted():
-                raise Interrupted("nobody waits for the trial any more")
             if time.monotonic() - heard > DEADLINE:
                 raise DeadlineError(f"process {worker.process.pid} has said nothing for {DEADLINE:g} s")
             continue
@@ -114,7 +115,7 @@ def _answer(worker: WorkerProcess, notify: Notify, wanted: Callable[[], bool]) -
         kind, fields, _ = wire.unpack(receive(worker.channel))
         worker.midway, heard = False, time.monotonic()
         if kind == "trained":
-            return trial.outcome_of(fields)
+            return fields
         if kind == "error":
             return error_from(fields, f"process {worker.process.pid}")
         if kind == "event":
@@ -184,17 +185,17 @@ class Pool:
         self._lock, self._closed = threading.Lock(), False
 
     def train(self, job: Job, notify: Notify) -> Outcome:
-        """Train a trial; raises what the training raises, and what `train_in` does."""
+        """Train a trial; raises what the training raises, and what `carry_out` does."""
         worker = self._take()
         try:
             fields = fields_of(job, self._threads, self._device, self._memory)
-            found = train_in(worker, fields, notify, lambda: not self._closed)
+            found = carry_out(worker, wire.pack("trial", fields), notify, lambda: not self._closed)
         finally:
             with self._lock:
                 self._idle.append(worker)
-        if isinstance(found, Outcome):
-            return found
-        raise found
+        if isinstance(found, HdlError):
+            raise found
+        return trial.outcome_of(found)
 
     def _take(self) -> WorkerProcess:
         with self._lock:

@@ -1,4 +1,4 @@
-"""A worker process that also trains trials of a search, each alone: `python -m hdl.search.trial_worker FD`.
+"""A worker process that also trains trials of searches, and makes fits: `python -m hdl.search.trial_worker FD`.
 
 Of a session's workers it takes the commands of any local worker, too. It is told of trials over the socket FD, tells
 what its driver tells, and ends when its standard input ends, which is when whoever started it ends.
@@ -11,6 +11,7 @@ import socket
 from typing import Any
 
 from hdl import scratch, told, trial, wire
+from hdl.runners import fits
 from hdl.runners.frames import send
 from hdl.runners.kept import KeptHosts
 from hdl.runners.local_worker import Worker, serve
@@ -21,7 +22,7 @@ class TrialWorker(Worker):
 
     def __init__(self, channel: socket.socket):
         super().__init__(channel)
-        self._commands["trial"] = self._train
+        self._commands |= {"trial": self._train, "fit": self._fit}
 
     def _train(self, fields: dict[str, Any], *_: Any) -> None:
         os.chdir(fields["folder"])  # this process may be older than the command
@@ -39,6 +40,10 @@ class TrialWorker(Worker):
         finally:
             os.umask(before)
         send(self.channel, wire.pack("trained", trial.outcome_fields(outcome)))
+
+    def _fit(self, fields: dict[str, Any], *_: Any) -> None:
+        fits.carry_out(fields["order"], fields["threads"], fields["device"], fields["memory"], self.beat)
+        send(self.channel, wire.pack("trained", {}))
 
 
 if __name__ == "__main__":

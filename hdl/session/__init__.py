@@ -7,6 +7,9 @@
     local.py     kept worker processes of this machine
     yarn.py      the application of a session on YARN
     starting.py  starts a session's process
+    remote.py    its workers, seen from another process
+    fits.py      estimators' fits as orders to it: `joblib_backend.py`, `threads.py`
+    staged.py    copies of their files for YARN
     api.py       `hdl.Session`, for Python and notebooks
 
 It imports nothing: the command line asks for `current` whenever it makes a runner.

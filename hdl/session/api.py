@@ -31,7 +31,8 @@ class Session:
     Parameters
     ----------
     runner : {'local', 'yarn'}
-    workers : int
+    workers : int or str
+        As `--workers` has it.
     name : str, optional
         By which commands use it too (`--session NAME`); None: one of its own.
     **flags
@@ -48,7 +49,7 @@ class Session:
     ...     model = session.train("digits.csv", out="digits", epochs=20)
     """
 
-    def __init__(self, runner: str = "local", workers: int = 1, name: str | None = None, **flags: Any):
+    def __init__(self, runner: str = "local", workers: int | str = 1, name: str | None = None, **flags: Any):
         self.name = name or f"python-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._own = True
         self._start(["--runner", runner, "--workers", str(workers), "--name", self.name, *words(flags)])

@@ -114,8 +114,8 @@ def _interrupted(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def ask(name: str, what: str) -> dict[str, Any]:
-    """Ask a session for one thing, `state` or `stop`; returns its answer.
+def ask(name: str, what: str, **fields: Any) -> dict[str, Any]:
+    """Ask a session for one thing, `state`, `stop` or `forget`; returns its answer.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def ask(name: str, what: str) -> dict[str, Any]:
         There is no such session, or it does not answer.
     """
     with places.connect(name) as channel:
-        places.send(channel, {"do": what})
+        places.send(channel, {"do": what, **fields})
         try:
             return places.receive(channel)[0]
         except (EOFError, ConnectionError, TimeoutError):

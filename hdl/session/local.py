@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hdl import fs, wire
+from hdl import fs, trial, wire
 from hdl.errors import HdlError
 from hdl.events import Outcome
+from hdl.runners import fits
 from hdl.runners.base import Job, Log, Notify, RoundRunner
 from hdl.runners.local import LocalRunner
 from hdl.runners.turns import Turn, Turns
 from hdl.runners.worker_process import WorkerProcess
-from hdl.search.pool import MODULE, fields_of, hear, leave, replace, train_in
+from hdl.search.pool import MODULE, carry_out, fields_of, hear, leave, replace
 
 LOOK_SECONDS = 10.0  # that it has to say what it keeps
 WAIT_SECONDS = 0.2  # between two looks whether somebody waits still
@@ -103,14 +104,30 @@ class LocalWorkers:
             worker = self.processes[number]
             fields = fields_of(job, self.threads or 1, self.device, self.memory // self.workers, folder, umask)
             try:
-                found = train_in(worker, fields, notify, wanted)
+                found = carry_out(worker, wire.pack("trial", fields), notify, wanted)
                 self._look_at(worker)
             except BaseException:
                 leave(worker)
                 raise
-        if isinstance(found, Outcome):
-            return found
-        raise found
+        if isinstance(found, HdlError):
+            raise found
+        return trial.outcome_of(found)
+
+    def fit(self, order: str, wanted: Callable[[], bool]) -> None:
+        """Have one worker make an estimator's fit: see `hdl.runners.fits`; what it makes is beside its order."""
+        own = {"threads": self.threads or 1, "device": self.device, "memory": self.memory // self.workers}
+        with self.turn(fits.title(order), False, wanted=wanted) as (number,):
+            worker = self.processes[number]
+            try:
+                failed = carry_out(worker, wire.pack("fit", {"order": order, **own}), lambda event: None, wanted)
+            except BaseException:
+                leave(worker)
+                raise
+        if isinstance(failed, HdlError):
+            raise failed
+
+    def forget(self, folder: str) -> None:
+        """Do nothing: whose fits these are removes their files."""
 
     def look(self) -> None:
         """Ask the workers that do nothing what they keep; a process that has died is replaced."""

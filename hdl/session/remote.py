@@ -1,10 +1,11 @@
-"""A session's workers, seen from a search beside its process: each trial is sent there when it is to begin."""
+"""A session's workers, seen from another process: a search beside the session's own, or one whose estimators fit."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from hdl import told, trial
@@ -17,6 +18,71 @@ from hdl.session import client, places
 
 WANTED_SECONDS = 0.2  # between two looks whether somebody waits for a trial still
 DYING_SECONDS = 3.0  # that a process which is killed may hold its lock for after its connections are closed
+
+
+def work(
+    session: str, asked: dict[str, Any], wanted: Callable[[], bool], notify: Notify = lambda event: None,
+    died: Callable[[], Any] = lambda: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Have a session's workers do something, and wait for that; returns the fields of what it came to.
+
+    Parameters
+    ----------
+    session : str
+        Its name.
+    asked : dict
+        What is to be done.
+    wanted : function
+        Whether somebody waits for it still.
+    notify : function of an event
+    died : function
+        Called when the session's process is found to have died.
+
+    Raises
+    ------
+    HdlError
+        As it was raised there.
+    Interrupted
+        Nobody waits any more.
+    SessionEnded
+        The session has.
+    """
+    try:
+        channel = places.connect(session)
+    except HdlError:
+        raise ended(session, died) from None
+    with channel:
+        places.send(channel, asked)
+        channel.settimeout(WANTED_SECONDS)
+        while True:
+            try:
+                message, _ = places.receive(channel)
+            except TimeoutError:
+                if wanted():
+                    continue
+                raise Interrupted("nobody waits for it any more") from None
+            except (EOFError, ConnectionError):
+                raise ended(session, died) from None
+            if "outcome" in message:
+                return message["outcome"]
+            if "error" in message:
+                raise error_from(message["error"], f"session {session!r}")
+            notify(told.event_of(message["event"]))
+
+
+def ended(session: str, died: Callable[[], Any] = lambda: None) -> SessionEnded:
+    """Make the error that says that a session's process has ended."""
+    own, until = places.place(session), time.monotonic() + DYING_SECONDS
+    while record := places.read_record(own):
+        with suppress(FileNotFoundError):  # it has just gone with its process
+            if (held := places.lock(own)) is not None:
+                os.close(held)
+                died()
+                return SessionEnded(places.died(session, record))
+        if time.monotonic() > until:
+            return SessionEnded(f"session {session!r} has left its work: it ends, or was busy for too long")
+        time.sleep(0.05)
+    return SessionEnded(places.died(session, {"ended": "it was stopped"}))
 
 
 class RemoteWorkers:
@@ -53,41 +119,7 @@ class RemoteWorkers:
         """Have one worker train a trial, or all of them: see `hdl.search.places.Kept`."""
         asked = {"do": "train", "job": trial.job_fields(job), "whole": whole, "folder": os.getcwd(),
                  "umask": own_umask()}  # fmt: skip
-        try:
-            channel = places.connect(self.session)
-        except HdlError:
-            raise self._ended() from None
-        with channel:
-            places.send(channel, asked)
-            channel.settimeout(WANTED_SECONDS)
-            while True:
-                try:
-                    message, _ = places.receive(channel)
-                except TimeoutError:
-                    if wanted():
-                        continue
-                    raise Interrupted("nobody waits for the trial any more") from None
-                except (EOFError, ConnectionError):
-                    raise self._ended() from None
-                if "outcome" in message:
-                    return trial.outcome_of(message["outcome"])
-                if "error" in message:
-                    raise error_from(message["error"], f"session {self.session!r}")
-                notify(told.event_of(message["event"]))
-
-    def _ended(self) -> SessionEnded:
-        """Make the error that says that the session's process has ended."""
-        own = places.place(self.session)
-        record = places.read_record(own)
-        if record:
-            until = time.monotonic() + DYING_SECONDS
-            while (held := places.lock(own)) is None and time.monotonic() < until:
-                time.sleep(0.05)
-            if held is None:
-                return SessionEnded(f"session {self.session!r} has left the search: it ends, or was busy for too long")
-            os.close(held)  # it has died
-            self._died()
-        return SessionEnded(places.died(self.session, record))
+        return trial.outcome_of(work(self.session, asked, wanted, notify, self._died))
 
 
 class RemoteRunner(Runner):

@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Server:
         self._running: Command | None = None
         self._beside: list[Beside] = []
         self._interruptible = self._stopped = False
-        self._done, self._since = 0, time.time()
+        self._done, self._fits, self._since = 0, 0, time.time()
         self._main = threading.main_thread().ident or 0
         self.ended = ""  # why it ended, if nobody wanted that
 
@@ -71,7 +72,7 @@ class Server:
             try:
                 command = self._waiting.get(timeout=CHECK_SECONDS)
             except queue.Empty:
-                idle = not self._beside and time.time() - self._since
+                idle = not self._beside and not self._fits and time.time() - self._since
                 if self.record["idle"] and idle > self.record["idle"]:
                     print(f"idle for {self.record['idle']:g} s: the session ends", flush=True)
                     break
@@ -187,8 +188,11 @@ class Server:
                     if fields["do"] == "run" and len(files) == 2 and command is None:
                         command = Command(channel, fields, files)
                         (self._begin_beside if command.args[:1] in BESIDE else self._enqueue)(command)
-                    elif fields["do"] == "train" and command is None:
-                        return self._train(channel, fields)
+                    elif fields["do"] in ("train", "fit") and command is None:
+                        return self._work(channel, fields)
+                    elif fields["do"] == "forget":
+                        self.workers.forget(str(fields["folder"]))
+                        places.send(channel, {"forgotten": fields["folder"]})
                     elif fields["do"] == "interrupt" and command is not None:
                         self._interrupt(command)
                     elif fields["do"] == "state":
@@ -232,8 +236,8 @@ class Server:
         beside.command.answer({"status": status if status >= 0 else 128 - status})
         beside.command.close()
 
-    def _train(self, channel: socket.socket, fields: dict[str, Any]) -> None:
-        """Have the workers train what a search beside asks for, and tell it what happens."""
+    def _work(self, channel: socket.socket, fields: dict[str, Any]) -> None:
+        """Have the workers train what a search beside or an estimator's fit asks for, and tell it what happens."""
         from hdl import told, trial
         from hdl.runners.messages import error_fields
 
@@ -246,14 +250,21 @@ class Server:
         def wanted() -> bool:
             return not (self._stopped and not self.ended) and not places.gone(channel)
 
-        try:
+        def trained() -> dict[str, Any]:
             job = trial.job_of(fields["job"])
             if fields["whole"]:
-                found = self.workers.train_whole(job, notify, wanted)
-            else:
-                found = self.workers.train(job, notify, wanted, str(fields["folder"]), int(fields["umask"]))
-            places.send(channel, {"outcome": trial.outcome_fields(found)})
-        except KeyboardInterrupt:  # the search is gone, or the session ends
+                return trial.outcome_fields(self.workers.train_whole(job, notify, wanted))
+            place = str(fields["folder"]), int(fields["umask"])
+            return trial.outcome_fields(self.workers.train(job, notify, wanted, *place))
+
+        def fitted() -> dict[str, Any]:
+            with self._counted():
+                self.workers.fit(str(fields["order"]), wanted)
+            return {}
+
+        try:
+            places.send(channel, {"outcome": fitted() if fields["do"] == "fit" else trained()})
+        except KeyboardInterrupt:  # whoever asked is gone, or the session ends
             return
         except OSError as error:
             if not isinstance(error, HdlError):  # nobody takes what is told
@@ -261,6 +272,17 @@ class Server:
             places.send(channel, {"error": error_fields(error, LONGEST)})
         except Exception as error:
             places.send(channel, {"error": error_fields(error, LONGEST)})
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count a fit, while which the session is not idle."""
+        with self._lock:
+            self._fits += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._fits, self._since, self._done = self._fits - 1, time.time(), self._done + 1
 
     def _interrupt(self, command: Command) -> None:
         with self._lock:

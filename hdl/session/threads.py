@@ -25,7 +25,7 @@ class SessionBackend(ThreadingBackend):
     Raises
     ------
     SpecError, WorkerError
-        There is no such session, or it does not answer.
+        There is no such session, it is of another version, or it does not answer.
     """
 
     default_n_jobs = -1  # as many as the session has workers
@@ -34,9 +34,11 @@ class SessionBackend(ThreadingBackend):
         super().__init__(nesting_level=nesting_level, **rest)
         self.session = _named(session)
         state = client.ask(self.session, "state")
+        if state["version"] != places.version():
+            raise SpecError(f"session {self.session!r} runs hdl {state['version']}, this is {places.version()}: start "
+                            f"it again with: {state['command']}")  # fmt: skip
         settings = state["settings"]
         self.workers, self._device = int(settings["workers"]), str(settings.get("device", "cpu"))
-        self._copied = state["runner"] == "yarn"
         self._fits: Fits | None = None
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
@@ -51,7 +53,7 @@ class SessionBackend(ThreadingBackend):
         Of one joblib itself would be the thread, and ask no backend: so it is told of two, of which one waits.
         """
         self.parallel, self._n_jobs = parallel, self.effective_n_jobs(n_jobs)
-        self._fits = Fits(self.session, self._device, self._copied)
+        self._fits = Fits(self.session, self._device, self.workers)
         return max(2, self._n_jobs)
 
     def submit(self, func: Callable[[], Any], callback: Any = None) -> Any:
@@ -66,7 +68,7 @@ class SessionBackend(ThreadingBackend):
     def _task(func: Callable[[], Any], fits: Fits | None) -> Any:
         """Carry a task out. What ends the session's work ends the search, which would take it for a fit that failed."""
         assert fits is not None, "joblib configures a backend before it submits"
-        with fits.task(), place.at(fits.train):
+        with place.at(fits.train):
             result = func()
         if fits.error is not None:
             raise fits.error

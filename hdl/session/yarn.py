@@ -12,17 +12,20 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from hdl import driver, fs, identity, scratch, starting
 from hdl.errors import DeadlineError, HdlError, Interrupted, SessionEnded, SpecError, WorkerError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
+from hdl.runners import fits
 from hdl.runners.base import Job, Log, Notify, Runner
 from hdl.runners.messages import error_from
+from hdl.session.staged import Staged
 from hdl.told import event_of
-from hdl.yarn.api import choice
-from hdl.yarn.client import client, renewal
+from hdl.yarn.client import client, connection, renewal
 from hdl.yarn.client.events import Listener, Source
 from hdl.yarn.client.follow import result
 from hdl.yarn.comm.control import Client
@@ -80,9 +83,10 @@ class YarnWorkers:
             self.settings.threads or None,
             self.settings.device,
         )
+        self.fewest = self.settings.fewest
         self._say, self._orders, self._told = say, 0, Told(0, 0, [])
         self._speaking = threading.RLock()  # trials are followed by a thread each
-        choice.yarn().begin()
+        connection.prepare()
         keys: list[Credentials] = []
         home = identity.home()
         self.application = client.submit(Job(home, home), self.settings, made=keys.append)
@@ -147,6 +151,21 @@ class YarnWorkers:
         """Have all workers train a trial: see `train`."""
         job = replace(job, resume=driver.begun(job.table) is not None)
         return KeptYarnRunner(self, False, wanted).train(job, None, notify)
+
+    def fit(self, order: str, wanted: Callable[[], bool]) -> None:
+        """Have one worker make an estimator's fit; what it makes is beside its order."""
+        with self.staged.copied(Path(order)) as path:
+            job = Job(path, fits.title(order), asked={"fit": path})
+            KeptYarnRunner(self, True, wanted).carry_out(job, lambda event: None)
+
+    def forget(self, folder: str) -> None:
+        """Remove what was copied for a folder of fits."""
+        self.staged.forget(folder)
+
+    @cached_property
+    def staged(self) -> Staged:
+        """The copies of fits' files."""
+        return Staged(client.staging(self.application))
 
     def look(self) -> None:
         """Ask what is kept, and whether the application is there.
@@ -239,8 +258,20 @@ class KeptYarnRunner(Runner):
             if not fs.is_remote(path):
                 raise SpecError(f"{name} {path}: runner yarn reads and writes HDFS; expected hdfs://…")
         if job.spec and self.workers > job.spec.shards and not self.alone:
-            raise SpecError(f"--session: has {self.workers} workers; expected at most one a shard, {job.spec.shards}")
-        number = self.kept.order(starting.staged(job), self.alone)
+            raise SpecError(
+                f"--session: has {self.kept.settings.number} workers; expected at most one a shard, {job.spec.shards}"
+            )
+        return self.carry_out(starting.staged(job), notify)
+
+    def carry_out(self, job: Job, notify: Notify) -> Any:
+        """Give the application an order, and follow that; returns its result, of a fit None.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            See `train`.
+        """
+        number = self.kept.order(job, self.alone)
         try:
             return self._follow(job, number, notify)
         except KeyboardInterrupt:
@@ -249,7 +280,7 @@ class KeptYarnRunner(Runner):
                 self._follow(job, number, lambda event: None)
             raise
 
-    def _follow(self, job: Job, number: int, notify: Notify) -> Outcome | Gathered:
+    def _follow(self, job: Job, number: int, notify: Notify) -> Outcome | Gathered | None:
         listener = Listener(notify, lambda: job.table)
         source, since, told_before = Source(listener), 0, False
         while True:
@@ -268,13 +299,15 @@ class KeptYarnRunner(Runner):
                 raise KeyboardInterrupt
             time.sleep(POLL_SECONDS)
 
-    def _outcome(self, written: dict[str, Any], listener: Listener, source: Source) -> Outcome | Gathered:
+    def _outcome(self, written: dict[str, Any], listener: Listener, source: Source) -> Outcome | Gathered | None:
         if "error" in written:
             error = error_from(written["error"], "its master")
             if isinstance(error, Interrupted):
                 raise KeyboardInterrupt
             raise error
         source.take([])
+        if not written.get("outcome", True):  # of a fit, which has written what it made
+            return None
         return result(self.application, written, listener)
 
     def close(self) -> None:

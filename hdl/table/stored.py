@@ -296,5 +296,10 @@ def only_tag(folder: str, counting: Sequence[tuple[str, names.Name]]) -> str:
     return tags[0] if tags else ""
 
 
+_SEVERAL = ("grid.json", "search.json", "folds.json")  # what says which tables lie in the folders below
+
+
 def _no_table(folder: str) -> str:
-    return f"{folder}: no weight table here; expected files such as v00000000.safetensors"
+    several = next((name for name in _SEVERAL if fs.exists(fs.join(folder, name))), "")
+    what = f"{several} lists those in the folders below" if several else "expected files such as v00000000.safetensors"
+    return f"{folder}: no weight table here; {what}"

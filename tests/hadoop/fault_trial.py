@@ -113,7 +113,7 @@ class Trial:
         for what in ("processes", "applications", "files", "local", "secrets"):
             self.must(not figures.get(what), f"{what}: {figures.get(what)}")
         if self.broken:
-            figures["said"] = said[-3000:]
+            figures |= {"said": said[-3000:], "logs": logs(training.application)}
         shutil.rmtree(temporary, ignore_errors=True)
         return figures | {"seconds": round(time.time() - began, 1), "broken": self.broken}
 
@@ -176,6 +176,14 @@ class Trial:
         data = self.cluster.root / "data"
         yield from data.glob(f"nodemanager*/local/usercache/*/appcache/{training.application}")
         yield from temporary.rglob("*")
+
+
+def logs(application):
+    """What an application's containers have written, as far as the nodes have handed it over."""
+    found = subprocess.run(
+        ["yarn", "logs", "-applicationId", application], capture_output=True, text=True, errors="replace", timeout=120
+    )
+    return found.stdout[-60_000:] or found.stderr[-2000:]
 
 
 def result(table):

@@ -31,13 +31,14 @@ def evaluate(run, archive, model, data, name, *flags, **more):
     return run(*command, HDL_NODE_ARCHIVE=archive, seconds=400, **more)
 
 
-# Importance takes three more jobs; tests/runner/test_measuring.py has their tasks without daemons.
-# Streaming's job differs from MapReduce's by the pipes to its mappers, which that file has too.
+# tests/runner/test_measuring.py has every runner's figures without daemons; on them test_secure_runners.py has a job
+# that goes through data, and test_session.py an application that measures.
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("runners", "explained"),
     [
         pytest.param({*FLAGS} - {"streaming"}, {"local", "yarn"}, id="usual"),
-        pytest.param({*FLAGS}, {*FLAGS}, id="all", marks=pytest.mark.full),
+        pytest.param({*FLAGS}, {*FLAGS}, id="all"),
     ],
 )
 def test_every_runner_measures_the_same_to_the_last_digit(run, archive, trained, runners, explained):

@@ -62,16 +62,12 @@ def until(good, seconds=SECONDS):
 
 
 @pytest.fixture(scope="module")
-def data(pages):
+def data(pages, tmp_path_factory):
     folder = f"hdfs:///user/ada/pages-{pages.scheme}-{os.getpid()}"
     lines = "a,b,class\n" + "".join(f"{n % 5},{n % 7},{n % 2}\n" for n in range(200))
-    local = pages.secure.cluster.root / f"pages-{os.getpid()}.csv"
-    local.write_text(lines)
-    try:
-        pages.run("hadoop", "fs", "-mkdir", folder)
-        pages.run("hadoop", "fs", "-put", str(local), f"{folder}/data.csv")
-    finally:
-        local.unlink()
+    local = tmp_path_factory.mktemp("pages")
+    (local / "data.csv").write_text(lines)
+    pages.run("hadoop", "fs", "-put", local, folder)
     yield folder
     pages.run("hadoop", "fs", "-rm", "-r", "-f", "-skipTrash", folder)
 
@@ -97,26 +93,27 @@ def hdl(pages):
 
 
 @pytest.fixture(scope="module")
-def applications(pages, data, hdl):
-    """Two trainings of ada's that go on for long: bob may see the first, which is followed, and may end the second."""
-    commands = {
-        name: train(pages, data, name, *flags, "--epochs", "1000000")
-        for name, flags in (("seen", ("--view-acl", "bob", "--tag", "Nightly")), ("ended", ("--modify-acl", "bob")))
-    }
-    command, variables = commands["seen"]
+def followed(pages, data, hdl, ctrl_c):
+    """A training of ada's that goes on for long, which bob may see, and the client that follows it."""
+    command, variables = train(pages, data, "seen", "--view-acl", "bob", "--tag", "Nightly", "--epochs", "1000000")
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     # Rounds that take 3 s leave the processor to other tests. That a fault is set is what its master says in its log.
-    fault = {"HDL_FAULT": SLOW}
-    environment = pages.secure.environment() | variables | fault
+    environment = pages.secure.environment() | variables | {"HDL_FAULT": SLOW}
     with subprocess.Popen(command, **pipes, env=environment, start_new_session=True) as client:
         try:
-            command, variables = commands["ended"]
-            ended = pages.run(*command, "--detach", **variables, **fault).stdout.strip()
-            yield SimpleNamespace(client=client, ended=ended, seen=until(lambda: followed(hdl, f"{data}/seen")))
-            hdl("kill", ended, check=False)
+            yield SimpleNamespace(client=client, seen=until(lambda: trains(hdl, f"{data}/seen")))
         finally:
             client.send_signal(signal.SIGINT)
             client.communicate(timeout=SECONDS)
+
+
+@pytest.fixture(scope="module")
+def ended(pages, data, hdl):
+    """A training of ada's that bob may not see, and may end."""
+    command, variables = train(pages, data, "ended", "--modify-acl", "bob", "--epochs", "1000000")
+    application = pages.run(*command, "--detach", **variables, HDL_FAULT=SLOW).stdout.strip()
+    yield application
+    hdl("kill", application, check=False)
 
 
 def running(hdl, application):
@@ -124,24 +121,24 @@ def running(hdl, application):
     return report if report["state"] == "RUNNING" else None
 
 
-def followed(hdl, table):
+def trains(hdl, table):
     """Find the application that trains a table; None before it is submitted."""
     known = json.loads(hdl("status", "--json").stdout)
     return next((one["application"] for one in known if one["name"] == f"hdl: {table}"), None)
 
 
-def test_rounds_are_seen_while_they_are_made(pages, hdl, applications):
+def test_rounds_are_seen_while_they_are_made(pages, hdl, followed):
     lines = []
-    for line in applications.client.stderr:
+    for line in followed.client.stderr:
         lines.append(line)
         if len([line for line in lines if line.startswith("round ")]) == 2:
             break
     said = "".join(lines)
     assert len(re.findall(r"^round \d+/1000000 ", said, re.MULTILINE)) == 2, said
     assert "no live progress" not in said  # they came from the page, not from the table
-    status = json.loads(hdl("status", applications.seen, "--json").stdout)
+    status = json.loads(hdl("status", followed.seen, "--json").stdout)
     assert status["report"]["state"] == "RUNNING"
-    assert status["page"]["application"] == applications.seen
+    assert status["page"]["application"] == followed.seen
 
 
 def one_line(done):
@@ -152,40 +149,47 @@ def one_line(done):
     return line.removeprefix("hdl: error: ")
 
 
-def test_who_may_look_sees_all_and_may_not_end_it(pages, hdl, applications):
-    status = json.loads(hdl("status", applications.seen, "--json", user="bob").stdout)
-    assert status["page"]["application"] == applications.seen
+def test_who_may_look_sees_all_and_may_not_end_it(pages, hdl, followed):
+    status = json.loads(hdl("status", followed.seen, "--json", user="bob").stdout)
+    assert status["page"]["application"] == followed.seen
     assert status["report"]["url"].startswith(f"{pages.scheme}://")
     assert status["report"]["tags"] == ["nightly"]
-    assert "round" in hdl("status", applications.seen, user="bob").stdout
-    logs = hdl("logs", applications.seen, user="bob").stdout
+    assert "round" in hdl("status", followed.seen, user="bob").stdout
+    logs = hdl("logs", followed.seen, user="bob").stdout
     assert re.search(r"^==== container_\S+_000001 .*, stderr\n.*HDL_FAULT", logs, re.MULTILINE | re.DOTALL), logs
-    assert one_line(hdl("kill", applications.seen, user="bob", check=False)) == (
-        f"{applications.seen} is ada's, and bob may not end it: its owner lets you by `hdl train --modify-acl bob`"
+    assert one_line(hdl("kill", followed.seen, user="bob", check=False)) == (
+        f"{followed.seen} is ada's, and bob may not end it: its owner lets you by `hdl train --modify-acl bob`"
     )
-    assert one_line(hdl("attach", applications.seen, user="bob", check=False)).startswith(
-        f"{applications.seen} is ada's: ada alone may follow it to its end"
+    assert one_line(hdl("attach", followed.seen, user="bob", check=False)).startswith(
+        f"{followed.seen} is ada's: ada alone may follow it to its end"
     )
 
 
-def test_who_acts_for_another_looks_in_their_name(pages, hdl, applications):
-    url = json.loads(hdl("status", applications.seen, "--json").stdout)["report"]["url"]
+def test_who_may_not_look_is_refused_in_one_sentence(hdl, followed):
+    assert one_line(hdl("status", followed.seen, user="gateway", check=False)) == (
+        f"{followed.seen} (running) is ada's, and gateway may not look at it: its owner lets you by "
+        "`hdl train --view-acl gateway`"
+    )
+
+
+def test_who_acts_for_another_looks_in_their_name(pages, hdl, followed):
+    url = json.loads(hdl("status", followed.seen, "--json").stdout)["report"]["url"]
     read = [sys.executable, "-c", READ, f"{url}status.json"]
     mine = pages.run(*read, user="gateway", **python(pages)).stdout
     assert "gateway may not look at it" in mine
     theirs = pages.run(*read, user="gateway", HADOOP_PROXY_USER="ada", **python(pages)).stdout
-    assert theirs.strip() == applications.seen
+    assert theirs.strip() == followed.seen
 
 
-def test_lists_are_filtered_by_tag(hdl, applications):
-    tagged, all_ = (json.loads(hdl("status", "--json", *flags).stdout) for flags in (("--tag", "NIGHTLY"), ()))
-    assert [one["application"] for one in tagged if one["state"] == "RUNNING"] == [applications.seen]
-    assert {applications.seen, applications.ended} <= {one["application"] for one in all_}
+def test_lists_are_filtered_by_tag(hdl, followed):
+    tagged = json.loads(hdl("status", "--json", "--tag", "NIGHTLY").stdout)
+    assert [one["application"] for one in tagged if one["state"] == "RUNNING"] == [followed.seen]
     assert "no application of hdl on this cluster with such a tag" in hdl("status", "--tag", "none").stdout
 
 
-def test_who_may_not_look_is_refused_everywhere_in_one_sentence_and_may_end_it_if_told(pages, hdl, applications):
-    one = applications.ended
+@pytest.mark.full  # one command and the page refuse who may not look above, and whom they let look they let not end it
+def test_who_may_not_look_is_refused_everywhere_in_one_sentence_and_may_end_it_if_told(pages, hdl, ended):
+    one = ended
     url = until(lambda: running(hdl, one))["url"]
     refused = "is ada's, and bob may not look at it: its owner lets you by `hdl train --view-acl bob`"
     for command in "status", "logs", "attach":

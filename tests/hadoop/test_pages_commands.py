@@ -75,6 +75,7 @@ def type_in(root, folder, environment, name):
     return done.stdout
 
 
+@pytest.mark.full  # test_yarn_apps.py imports and trains by such commands; tests/unit has the documents' flags
 def test_the_first_training_works_as_it_is_written(cluster, root, folder):
     assert re.search(r"sha256 +[0-9a-f]{64}", type_in(root, folder, dict(os.environ), "the first training"))
 

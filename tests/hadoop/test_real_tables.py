@@ -12,12 +12,14 @@ from hdl.table import Table
 HDL = [sys.executable, "-m", "hdl"]
 TABLES = [
     ("titanic.csv", "survived", 891),
-    pytest.param("adult.data.gz", "-1", 32_560, marks=pytest.mark.full),
-    pytest.param("ames.csv.gz", "SalePrice", 2_930, marks=pytest.mark.full),
-    pytest.param("bike_hour.csv.gz", "cnt", 17_379, marks=pytest.mark.full),
-    pytest.param("diamonds.csv.gz", "price", 53_940, marks=pytest.mark.full),
-    pytest.param("taxis.csv.gz", "tip", 6_433, marks=pytest.mark.full),
+    ("adult.data.gz", "-1", 32_560),
+    ("ames.csv.gz", "SalePrice", 2_930),
+    ("bike_hour.csv.gz", "cnt", 17_379),
+    ("diamonds.csv.gz", "price", 53_940),
+    ("taxis.csv.gz", "tip", 6_433),
 ]
+# test_every_column.py has a table with columns of all kinds on daemons, tests/unit/test_tables_trained.py these here.
+pytestmark = pytest.mark.full
 
 
 @pytest.mark.parametrize(("name", "label", "rows"), TABLES)

@@ -44,6 +44,8 @@ def local(data, tmp_path_factory):
     return found
 
 
+# tests/runner/test_yarn_session.py has searches by an application's workers, who die; test_session.py has it on YARN.
+@pytest.mark.full
 @pytest.mark.parametrize("fault", ["", "computing:0:1:1:KILL"], ids=["whole", "a worker killed"])
 def test_trials_on_yarn_give_the_local_table(data, local, folder, fault):
     found, said = search(data, f"{folder}/s", "--runner", "yarn", "--workers", "2", *SMALL, fault=fault)

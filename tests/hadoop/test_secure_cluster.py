@@ -46,6 +46,7 @@ def test_what_travels_is_encrypted(secure):
         "hadoop.security.authentication": "kerberos",
         "hadoop.rpc.protection": "privacy",
         "dfs.encrypt.data.transfer": "true",
+        "dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding",
         "dfs.block.access.token.enable": "true",
     }
     written = "".join(file.read_text() for file in secure.cluster.conf.glob("*-site.xml"))
@@ -61,6 +62,7 @@ def test_keys_and_tickets_are_the_owners_alone(secure):
     assert [path for path in files if path.stat().st_mode & 0o077] == []
 
 
+@pytest.mark.full  # test_secure_runners.py runs jobs on it, and test_pages.py reads logs
 def test_a_reducer_in_a_container_of_its_own_and_the_logs_of_it(secure, tmp_path):
     """The shuffle and the logs need Hadoop's native library: it tells whose a file is that they hand out."""
     (tmp_path / "words").write_text("a b a\n")

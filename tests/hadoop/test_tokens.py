@@ -188,31 +188,31 @@ def test_a_connection_that_lives_takes_fresh_tokens(talk, secure, data, impatien
     assert stubborn.ask("take") == {"read": size}
 
 
-def test_fresh_tokens_reach_the_master_and_its_workers(talk, secure, data, tmp_path):
-    """By a keytab, which is the master's alone, and by the client that follows: both trainings at the same time."""
+# By the client that follows, or by a keytab, which is the master's alone. How tokens go on from either to workers is in
+# tests/unit/test_tokens_handed_over.py, and that a connection takes them above.
+@pytest.mark.full
+@pytest.mark.parametrize("by", ["client", "keytab"])
+def test_fresh_tokens_reach_the_master_and_its_workers(talk, secure, data, tmp_path, by):
     rounds, principal, state = 5, f"ada@{secure.realm}", tmp_path / "state"
-    logins = {"keytab": (principal, secure.keytab("ada")), "client": ()}
-    trainings = {}
-    for name, login in logins.items():
-        settings = task(*put(secure, data, name), rounds, renew_seconds=2.0)
-        trainings[name] = talk("train", settings, *login, HDL_FAULT=SLOW, XDG_STATE_HOME=str(state / name))
-    applications = {name: training.until("application") for name, training in trainings.items()}
-    (kept,) = (state / "client").rglob("*.json")
-    assert kept.name == f"{applications['client']}.json"
-    assert [oct(path.stat().st_mode & 0o777) for path in (kept, kept.parent)] == ["0o600", "0o700"]
-    signatures = {name: training.until("signature") for name, training in trainings.items()}
-    assert set(signatures.values()) == {local(data, tmp_path / "table", rounds)}
-    whose = {"keytab": f"fresh tokens by the keytab of {principal}", "client": "fresh tokens from the client"}
-    for name, application in applications.items():
+    login = (principal, secure.keytab("ada")) if by == "keytab" else ()
+    settings = task(*put(secure, data, by), rounds, renew_seconds=2.0)
+    training = talk("train", settings, *login, HDL_FAULT=SLOW, XDG_STATE_HOME=str(state))
+    application = training.until("application")
+    if by == "client":
+        (kept,) = state.rglob("*.json")
+        assert kept.name == f"{application}.json"
+        assert [oct(path.stat().st_mode & 0o777) for path in (kept, kept.parent)] == ["0o600", "0o700"]
+    assert training.until("signature") == local(data, tmp_path / "table", rounds)
+    begin = f"fresh tokens by the keytab of {principal}" if by == "keytab" else "fresh tokens from the client"
 
-        def told(said, begin=whose[name]):
-            fresh = [text for text in said["master"] if text.startswith(begin)]
-            return len(fresh) >= 2 and said["worker"].count("uses fresh tokens") >= 2 * WORKERS
+    def told(said):
+        fresh = [text for text in said["master"] if text.startswith(begin)]
+        return len(fresh) >= 2 and said["worker"].count("uses fresh tokens") >= 2 * WORKERS
 
-        said = logs(secure, application, told)
-        assert told(said), said
+    said = logs(secure, application, told)
+    assert told(said), said
     assert not list(state.rglob("*.json"))  # nor of an application that is over
-    assert not [path for path in secure.cluster.root.rglob("hdl.keytab") if applications["keytab"] in str(path)]
+    assert not [path for path in secure.cluster.root.rglob("hdl.keytab") if application in str(path)]
 
 
 @pytest.fixture

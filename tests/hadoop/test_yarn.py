@@ -148,6 +148,7 @@ def test_a_file_cut_short_is_told_with_its_byte_before_anything_is_submitted(fol
     assert training.table.numbers() == []
 
 
+@pytest.mark.full  # tests/runner/test_yarn_here.py names them too, test_yarn_resources.py what is too much
 def test_workers_that_the_cluster_has_no_room_for_are_named_with_what_is_free(data, train):
     flags = ["--epochs", "3", "--worker-memory", "3g", "--gather-timeout", "3"]
     training = train(data, *flags)

@@ -13,7 +13,7 @@ from hdl.runners.task_config import TaskConfig
 from hdl.runners.task_messages import separate
 from hdl.table import Table
 from hdl.wire.blocks import pack_block
-from tests.runner.test_streaming_pipe import script
+from tests.runner.test_streaming_pipe import called
 
 
 class Tasks(RoundRunner):
@@ -77,7 +77,7 @@ class Pipe(Tasks):
         for number, splits in enumerate(self.shards):
             content = self.typed(source, splits) if typed else self.lines(splits)
             name = f"{self.job.data}/part-{number:05}.csv"  # by which Streaming tells the shard
-            status, out, said = script(
+            status, out, said = called(
                 "mapper", str(folder), stdin=content, mapreduce_map_input_file=name, **environment
             )
             assert status == 0, said

@@ -1,14 +1,13 @@
 """A table with a column of every kind: the same bytes by any crew, from any format, through pipes and after a fault."""
 
-import subprocess
-import sys
+import shutil
 from functools import cache
 
 import numpy as np
 import pyarrow.csv
 import pytest
 
-from hdl import driver
+from hdl import cli, driver
 from hdl.data import Options, open_source, write_shards
 from hdl.predict import Model
 from hdl.runners.base import Job, Replaced
@@ -19,7 +18,7 @@ from hdl.wire import blocks
 from tests.runner.common import signatures, state_bytes
 from tests.runner.every_column import FIELDS, OPTIONS, SHARDS, options, schema_of, table, write
 from tests.runner.test_faults import Killer
-from tests.runner.test_streaming_pipe import script
+from tests.runner.test_streaming_pipe import called
 
 FORMS = ("csv", "parquet", "imported")
 
@@ -130,19 +129,19 @@ def test_a_round_in_a_pipe_gives_the_local_runners_bytes(data, expected, tmp_pat
     one = expected(form, "plain")
     copy = tmp_path / "copy"
     copy.mkdir()
-    subprocess.run(["cp", Table(one.table).file(0), copy], check=True)
+    shutil.copy(Table(one.table).file(0), copy)
     environment = {"hdl_typed": "true"} if form != "csv" else {}
     if form == "csv":
         (copy / "head").write_bytes(shard_bytes(data(form), form, 0)[:300].split(b"\n")[0] + b"\n")
     lines = []
     for number in range(SHARDS):
         content = shard_bytes(data(form), form, number)
-        status, out, said = script("mapper", str(copy), stdin=content, HDL_SHARD=str(number), **environment)
+        status, out, said = called("mapper", str(copy), stdin=content, HDL_SHARD=str(number), **environment)
         assert status == 0, said
         lines += out.splitlines(keepends=True)
-    status, out, said = script("reducer", str(copy), stdin=b"".join(sorted(lines)))
+    status, out, said = called("reducer", str(copy), stdin=b"".join(sorted(lines)))
     assert status == 0, said
-    assert script("publish", str(copy), stdin=out)[0] == 0
+    assert called("publish", str(copy), stdin=out)[0] == 0
     assert Table(str(copy)).header(1)["signature"] == signatures(one)[0][1]
 
 
@@ -150,9 +149,7 @@ def test_a_round_in_a_pipe_gives_the_local_runners_bytes(data, expected, tmp_pat
 def test_every_row_has_its_answer_in_order_with_what_is_kept(data, train, tmp_path, form):
     fields = {**FIELDS["plain"], "epochs": 40}
     model, out = train(data(form), form, LocalRunner(1), **fields).table, tmp_path / "answers.csv"
-    command = [sys.executable, "-m", "hdl", "predict", model, data(form), "--out", str(out), "--keep", "id,colour"]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    assert cli.run(["predict", model, data(form), "--out", str(out), "--keep", "id,colour"]) == 0
     answers, rows = pyarrow.csv.read_csv(out), table()
     if form == "imported":  # rows without a label are none of it
         rows = rows.filter(rows["churned"].is_valid())

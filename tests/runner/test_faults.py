@@ -144,7 +144,8 @@ def driving(data, table, spec, place, count=1, resume=False, workers=1):
             process.kill()
 
 
-@pytest.mark.parametrize("kind", ["average", "gradient", "genetic"])
+# That an average is resumed is in other files, such as tests/unit/test_table_damage.py.
+@pytest.mark.parametrize("kind", [pytest.param("average", marks=pytest.mark.full), "gradient", "genetic"])
 def test_a_driver_killed_anywhere_resumes_to_the_same_bytes(csv, train, tmp_path, kind):
     data, table = csv(), str(tmp_path / "killed")
     fields = {

@@ -1,9 +1,6 @@
 """Held-out samples of each kind: the same SHA-256 and the same measures, whoever computes and however many they are."""
 
-import os
 import shutil
-import subprocess
-import sys
 from itertools import product
 
 import pytest
@@ -14,6 +11,7 @@ from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from hdl.table import Table
 from tests.runner.common import signatures, state_bytes
+from tests.runner.test_streaming_pipe import called
 from tests.runner.yarn_here import YarnHere
 from tests.unit.holdouts import visits, write
 
@@ -92,18 +90,12 @@ def test_streamings_mapper_holds_out_the_same(tmp_path, kind):
     (copy / "head").write_text("a,b,class\n")
     lines = []
     for number in range(2):
-        with open(data / f"part-{number:05d}.csv", "rb") as stdin:
-            run = subprocess.run(
-                [sys.executable, "-m", "hdl.streaming.mapper", str(copy)], stdin=stdin, capture_output=True,
-                env={**os.environ, "PYTHONPATH": os.getcwd(), "HDL_SHARD": str(number)}, timeout=120,
-            )  # fmt: skip
-        assert run.returncode == 0, run.stderr.decode()
-        lines += run.stdout.splitlines(keepends=True)
-    published = subprocess.run(
-        [sys.executable, "-m", "hdl.streaming.publish", str(copy)], input=b"".join(lines), capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.getcwd()}, timeout=120,
-    )  # fmt: skip
-    assert published.returncode == 0, published.stderr.decode()
+        content = (data / f"part-{number:05d}.csv").read_bytes()
+        status, out, said = called("mapper", str(copy), stdin=content, HDL_SHARD=str(number))
+        assert status == 0, said
+        lines += out.splitlines(keepends=True)
+    status, _, said = called("publish", str(copy), stdin=b"".join(lines))
+    assert status == 0, said
     assert Table(str(copy)).header(1)["signature"] == Table(outcome.table).header(1)["signature"]
     names = ("val_samples", "val_cost", "val_correct")
     assert [Table(str(copy)).read().rows[-1].get(name) for name in names] == [outcome.rows[0].get(n) for n in names]

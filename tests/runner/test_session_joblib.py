@@ -21,10 +21,11 @@ from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV, cross_v
 import hdl
 from hdl.errors import HdlError, SpecError
 from hdl.ops import Samples
-from hdl.session import places
+from hdl.session import places, remote
 from hdl.session.fits import Fits
 from tests.runner.common import DEADLINE
-from tests.runner.test_session import eventually, home  # noqa: F401
+from tests.runner.test_session import TRAIN, eventually, home  # noqa: F401
+from tests.runner.test_session import hdl as command
 
 X, Y = load_iris(return_X_y=True)
 
@@ -176,29 +177,40 @@ def test_the_only_session_is_meant_where_none_is_named(session):
         joblib.parallel_config("hdl")
 
 
+def test_a_session_of_another_version_is_refused(session, monkeypatch):
+    monkeypatch.setattr(places, "version", lambda: "9.9")
+    with pytest.raises(SpecError, match=r"runs hdl .*, this is 9\.9: start it again with: hdl session start "):
+        joblib.parallel_config("hdl", session=session)
+
+
 ENDLESS = """
 import sys, warnings, joblib
 from hdl import MLPClassifier
 from sklearn.datasets import load_iris
 from sklearn.model_selection import cross_val_score
 warnings.simplefilter("ignore")
-with joblib.parallel_config("hdl", session=sys.argv[1]):
+with joblib.parallel_config("hdl", session=sys.argv[1], n_jobs=int(sys.argv[2])):
     net = MLPClassifier((5,), max_iter=1_000_000, n_iter_no_change=10**8)
     cross_val_score(net, *load_iris(return_X_y=True))
 """
 
 
+def begun(session):
+    """The workers that have fits."""
+    return [worker for turn in session.state["turns"] if turn["what"].startswith("fit ") for worker in turn["workers"]]
+
+
 @pytest.fixture
 def endless(home, root):  # noqa: F811
-    """`endless(session)`: a search that trains, until it is stopped."""
+    """`endless(session, n_jobs)`: a search that trains, until it is stopped."""
     started = []
 
-    def start(session):
+    def start(session, n_jobs=-1):
         environment = {**os.environ, "PYTHONPATH": str(root)}
-        process = subprocess.Popen([sys.executable, "-c", ENDLESS, session.name], stderr=subprocess.PIPE, text=True,
-                                   env=environment)  # fmt: skip
+        words = [sys.executable, "-c", ENDLESS, session.name, str(n_jobs)]
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
         started.append(process)
-        eventually(lambda: (session.state["running"] or [[""]])[0][0] == "fit" or process.poll() is not None)
+        eventually(lambda: begun(session) or process.poll() is not None)
         time.sleep(0.2)
         return process
 
@@ -214,9 +226,24 @@ def test_ctrl_c_ends_the_search_and_not_the_session(session, endless, ctrl_c):
     _, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == -signal.SIGINT
     assert err.splitlines()[-1] == "KeyboardInterrupt"
-    eventually(lambda: not session.state["running"])
+    eventually(lambda: not session.state["turns"])
     assert session.state["pids"] == pids
     assert left(session) == []
+
+
+def test_a_fit_has_one_worker_and_what_wants_all_waits_for_it(session, endless, csv, tmp_path):
+    process = endless(session, 1)
+    (worker,) = begun(session)
+    with warnings.catch_warnings(action="ignore"), joblib.parallel_config("hdl", session=session):
+        ours = cross_val_score(net(), X, Y, cv=3)  # by the other worker: nothing of it waits for the endless one
+    np.testing.assert_array_equal(ours, cross_val_score(net(), X, Y, cv=3))
+    assert begun(session) == [worker]
+    training = command("train", csv(), "--out", tmp_path / "model", *TRAIN, "--epochs", "1", "--session", session.name)
+    eventually(lambda: any(turn["whole"] and not turn["workers"] for turn in session.state["turns"]))
+    assert begun(session) == [worker]
+    process.kill()  # nobody waits for its fit any more
+    _, err = training.communicate(timeout=DEADLINE)
+    assert training.returncode == 0, err
 
 
 def test_a_search_that_is_killed_is_swept_up_by_the_next_one(home, endless):  # noqa: F811
@@ -226,10 +253,11 @@ def test_a_search_that_is_killed_is_swept_up_by_the_next_one(home, endless):  # 
         process.wait()
         folder = places.place(session.name)
         assert [*folder.glob("fits*")]
-        other = Fits(session.name, "cpu", False)  # the session trains on for the dead one: nobody has taken that back
+        other = Fits(session.name, "cpu", 2)
         other._file(Samples(X.astype(np.float32)))
         assert [*folder.glob("fits*")] == [other._folder]
         other.close()
+        eventually(lambda: not session.state["turns"])  # nobody waits for what it trained
 
 
 def test_a_session_that_dies_is_one_clear_error(home, endless):  # noqa: F811
@@ -238,14 +266,35 @@ def test_a_session_that_dies_is_one_clear_error(home, endless):  # noqa: F811
         psutil.Process(session.state["pid"]).kill()
         _, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
-    assert err.splitlines()[-1].startswith("hdl.errors.WorkerError: the process of session 'dies' has died;")
+    assert err.splitlines()[-1].startswith("hdl.errors.SessionEnded: the process of session 'dies' has died;")
     assert "fits failed" not in err
     with pytest.raises(SpecError), warnings.catch_warnings(action="ignore"):
         joblib.parallel_config("hdl", session="dies")
     assert not list(Path(places.folder()).glob("dies/fits*"))
 
 
+def test_a_session_that_is_stopped_is_one_clear_error(home, endless):  # noqa: F811
+    with hdl.Session("local", workers=2, name="stops") as session:
+        process = endless(session)
+    _, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    assert "hdl.errors.SessionEnded: session 'stops' has ended: it was stopped;" in err.splitlines()[-1]
+    assert not places.place("stops").exists()
+
+
+def test_a_fit_whose_worker_dies_begins_again(session, endless):
+    process = endless(session, 1)
+    (worker,) = begun(session)
+    died = session.state["pids"][worker]
+    psutil.Process(died).kill()
+    eventually(lambda: session.state["pids"][worker] != died)
+    assert begun(session) == [worker]
+    assert process.poll() is None
+    process.kill()
+    eventually(lambda: not session.state["turns"])
+
+
 def test_an_order_that_is_not_there_is_told(session):
-    with pytest.raises(HdlError, match=r"/nowhere/1\.order: No such file"):
-        session.run(["fit", "/nowhere/1.order"])
-    assert not session.state["running"]
+    with pytest.raises(HdlError, match=r"/nowhere/1\.order"):
+        remote.work(session.name, {"do": "fit", "order": "/nowhere/1.order"}, lambda: True)
+    assert not session.state["turns"]

@@ -1,7 +1,9 @@
 """Streaming's scripts in a shell pipe, as `cat data | mapper | sort | reducer`: the local runner's bytes."""
 
 import base64
+import io
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -24,7 +26,26 @@ MODES = {
 }
 
 
+def called(name, *arguments, stdin=b"", **environment):
+    """Run a script in this process, which is as good as one of its own but for what a process keeps."""
+    streams = [io.TextIOWrapper(io.BytesIO(content), encoding="utf-8") for content in (stdin, b"", b"")]
+    with pytest.MonkeyPatch.context() as patch:
+        for stream, kept in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+            patch.setattr(sys, stream, kept)
+        patch.setattr(sys, "argv", [name, *arguments])
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
+        try:
+            runpy.run_module(f"hdl.streaming.{name}", run_name="__main__")
+            status = 0
+        except SystemExit as end:
+            status = end.code
+    out, said = (stream.flush() or stream.buffer.getvalue() for stream in streams[1:])
+    return status, out, said.decode()
+
+
 def script(name, *arguments, stdin=b"", **environment):
+    """Run a script in a process of its own, as a shell or Hadoop does: status, standard output and error."""
     run = subprocess.run(
         [sys.executable, "-m", f"hdl.streaming.{name}", *arguments], input=stdin, capture_output=True,
         env={**os.environ, "PYTHONPATH": os.getcwd(), **environment},
@@ -76,6 +97,7 @@ def begin(table, copy, shards):
 # By average tests/hadoop/test_by_hand.py has it, on daemons.
 @pytest.mark.parametrize("mode", [pytest.param("average", marks=pytest.mark.full), "gradient", "genetic", "tuned"])
 def test_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, mode):
+    one = script if mode == "gradient" else called  # of several modes one is shown by processes
     fields = {"shards": 3, "keep": 9, **MODES[mode]}
     expected = train(str(shards), LocalRunner(1), **fields)
     copy = begin(expected.table, tmp_path / "copy", shards)
@@ -83,16 +105,16 @@ def test_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, mode):
 
         def mapper(numbered, copy=copy):
             number, file = numbered
-            status, out, said = script("mapper", str(copy), stdin=file.read_bytes(), HDL_SHARD=str(number))
+            status, out, said = one("mapper", str(copy), stdin=file.read_bytes(), HDL_SHARD=str(number))
             assert status == 0, said
             return out.splitlines(keepends=True)
 
-        with ThreadPoolExecutor(3) as pool:
+        with ThreadPoolExecutor(3 if one is script else 1) as pool:
             lines = [line for out in pool.map(mapper, enumerate(sorted(shards.iterdir()))) for line in out]
-        status, out, said = script("combiner", str(copy), stdin=b"".join(lines[:4]))
-        status, out, said = script("reducer", str(copy), stdin=b"".join(sorted(out.splitlines(True) + lines[4:])))
+        status, out, said = one("combiner", str(copy), stdin=b"".join(lines[:4]))
+        status, out, said = one("reducer", str(copy), stdin=b"".join(sorted(out.splitlines(True) + lines[4:])))
         assert status == 0, said
-        assert script("publish", str(copy), stdin=out)[0] == 0
+        assert one("publish", str(copy), stdin=out)[0] == 0
     found = {number: Table(str(copy)).header(number)["signature"] for number in range(1 + ROUNDS)}
     assert found == {number: signatures(expected)[0][number] for number in range(1 + ROUNDS)}
 
@@ -107,12 +129,12 @@ def test_centred_columns_and_targets_in_a_pipe(train, tmp_path, seconds):
     shutil.copy(min(seconds.iterdir()), copy / "head")  # as the runner makes it: the first shard has no more
     lines = []
     for number, file in enumerate(sorted(seconds.iterdir())):
-        status, out, said = script("mapper", str(copy), stdin=file.read_bytes(), HDL_SHARD=str(number))
+        status, out, said = called("mapper", str(copy), stdin=file.read_bytes(), HDL_SHARD=str(number))
         assert status == 0, said
         lines += out.splitlines(keepends=True)
-    status, out, said = script("reducer", str(copy), stdin=b"".join(lines))
+    status, out, said = called("reducer", str(copy), stdin=b"".join(lines))
     assert status == 0, said
-    assert script("publish", str(copy), stdin=out)[0] == 0
+    assert called("publish", str(copy), stdin=out)[0] == 0
     assert Table(str(copy)).header(1)["signature"] == signatures(expected)[0][1]
 
 
@@ -130,10 +152,10 @@ def test_a_bad_line_ends_the_mapper_with_its_place(train, tmp_path, shards):
 
 def test_a_file_without_a_number_and_a_line_that_is_no_message_are_refused(train, tmp_path, shards):
     copy = begin(train(str(shards), LocalRunner(1), shards=3).table, tmp_path / "copy", shards)
-    status, _, said = script("mapper", str(copy), mapreduce_map_input_file="hdfs:///d/data.csv")
+    status, _, said = called("mapper", str(copy), mapreduce_map_input_file="hdfs:///d/data.csv")
     assert status == 2
     assert "hdfs:///d/data.csv" in said
     assert "part-00003.csv" in said
-    status, _, said = script("reducer", str(copy), stdin=b"0\tnot base64!\n")
+    status, _, said = called("reducer", str(copy), stdin=b"0\tnot base64!\n")
     assert status == 3
     assert "base64" in said

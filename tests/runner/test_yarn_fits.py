@@ -13,9 +13,8 @@ pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 from sklearn.datasets import load_iris
 
 import hdl
-from hdl import cli, session
 from hdl.fitting import place
-from hdl.session import client, places
+from hdl.session import client, places, remote
 from hdl.session.fits import Fits
 from hdl.yarn.client import client as applications
 from tests.runner.test_yarn_session import session as application  # noqa: F401
@@ -30,15 +29,8 @@ def staging(application, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     places.place("here").mkdir(0o700, parents=True)
     monkeypatch.setattr(applications, "staging", lambda name: str(folder))
-    monkeypatch.setattr(session, "current", application)
-    one_at_a_time = threading.Lock()
-
-    def run(name, args, out, err, sent):
-        with one_at_a_time:
-            sent(None)
-            return cli.run(args)
-
-    monkeypatch.setattr(client, "run", run)
+    monkeypatch.setattr(remote, "work", lambda name, asked, wanted: application.fit(asked["order"], wanted))
+    monkeypatch.setattr(client, "ask", lambda name, what, folder: application.forget(folder))
     return folder
 
 
@@ -49,10 +41,10 @@ def nets():
 
 
 def test_fits_side_by_side_have_the_bytes_of_this_process(staging):
-    ours, fits = nets(), Fits("here", "cpu", True)
+    ours, fits = nets(), Fits("here", "cpu", 2)
 
     def fit(net):
-        with warnings.catch_warnings(action="ignore"), fits.task(), place.at(fits.train):
+        with warnings.catch_warnings(action="ignore"), place.at(fits.train):
             net.fit(X, Y)
 
     threads = [threading.Thread(target=fit, args=(net,)) for net in ours]
@@ -74,8 +66,8 @@ def test_fits_side_by_side_have_the_bytes_of_this_process(staging):
 
 
 def test_a_fit_that_fails_ends_itself_and_not_the_session(staging):
-    fits = Fits("here", "cpu", True)
-    with fits.task(), place.at(fits.train), warnings.catch_warnings(action="ignore"):
+    fits = Fits("here", "cpu", 2)
+    with place.at(fits.train), warnings.catch_warnings(action="ignore"):
         with pytest.raises(ValueError, match="Solver produced non-finite"):
             hdl.MLPClassifier((3,), solver="sgd", learning_rate_init=1e30, random_state=1).fit(X * 1e6, Y)
         again = nets()[0].fit(X, Y)

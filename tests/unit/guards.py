@@ -65,6 +65,11 @@ def parsed(text: str, suffix: str) -> ast.AST:
     return ast.parse(text)
 
 
+def named(node: ast.AST) -> str:
+    """Returns the last part of a dotted name: `path` of `os.path`; of what is no name, nothing."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
 @cache
 def imported(text: str, suffix: str, package: str) -> frozenset[str]:
     """Lists the dotted names that a source imports at run time, in functions too, relative ones made absolute.
@@ -73,7 +78,7 @@ def imported(text: str, suffix: str, package: str) -> frozenset[str]:
     """
 
     def walk(node: ast.AST) -> Iterator[str]:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in map(named, ast.walk(node.test)):
             for child in node.orelse:
                 yield from walk(child)
             return
@@ -86,8 +91,7 @@ def imported(text: str, suffix: str, package: str) -> frozenset[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and node.args:
             name = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
-            function = ast.unparse(node.func).rpartition(".")[2]
-            if function in ("import_module", "__import__") and isinstance(name, ast.Constant):
+            if named(node.func) in ("import_module", "__import__") and isinstance(name, ast.Constant):
                 yield name.value.rstrip(".")
         for child in ast.iter_child_nodes(node):
             yield from walk(child)
@@ -191,13 +195,21 @@ def users(home: Path, allowed: set[str]) -> Seen:
         wrong += [
             f"{module.name} imports {name}" for name in module.imports if name.split(".")[0] in ("getpass", "pwd")
         ]
-        for node in ast.walk(parsed(module.file.read_text(), module.file.suffix)):
-            if isinstance(node, ast.Attribute) and node.attr in ("getlogin", "getpwuid"):
-                wrong.append(f"{module.name}:{node.lineno} asks for {node.attr}")
-            for text in _read_or_joined(node):
-                if text in ("USER", "LOGNAME", "USERNAME", "HADOOP_USER_NAME") or "/user/" in text:
-                    wrong.append(f"{module.name}:{node.lineno} reads or builds {text!r}")
+        wrong += [f"{module.name}:{said}" for said in _asked_for_users(module.file.read_text(), module.file.suffix)]
     return Seen(wrong, len(known))
+
+
+@cache
+def _asked_for_users(text: str, suffix: str) -> tuple[str, ...]:
+    """Lists where a source asks for the user, or reads their name or builds a path of theirs."""
+    found = []
+    for node in ast.walk(parsed(text, suffix)):
+        if isinstance(node, ast.Attribute) and node.attr in ("getlogin", "getpwuid"):
+            found.append(f"{node.lineno} asks for {node.attr}")
+        for word in _read_or_joined(node):
+            if word in ("USER", "LOGNAME", "USERNAME", "HADOOP_USER_NAME") or "/user/" in word:
+                found.append(f"{node.lineno} reads or builds {word!r}")
+    return tuple(found)
 
 
 def _read_or_joined(node: ast.AST) -> Iterator[str]:
@@ -205,7 +217,7 @@ def _read_or_joined(node: ast.AST) -> Iterator[str]:
     parts: list[ast.AST] = []
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
         parts = [node.slice]
-    elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("get", "getenv", "join"):
+    elif isinstance(node, ast.Call) and named(node.func) in ("get", "getenv", "join"):
         parts = node.args
     elif isinstance(node, ast.JoinedStr):
         parts = node.values
@@ -225,17 +237,20 @@ def unpickled(home: Path) -> Seen:
     unsafe = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
     for module in known.values():
         wrong += [f"{module.name} imports {name}" for name in module.imports - threads if name.split(".")[0] in unsafe]
-        for node in ast.walk(parsed(module.file.read_text(), module.file.suffix)):
-            if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
-                wrong.append(f"{module.name}:{node.value.lineno} allows pickles")
-            # allow_pickle is the third argument of numpy.load
-            if (
-                isinstance(node, ast.Call)
-                and ast.unparse(node.func) in ("np.load", "numpy.load")
-                and len(node.args) > 2
-            ):
-                wrong.append(f"{module.name}:{node.lineno} gives numpy.load a third argument")
+        wrong += [f"{module.name}:{said}" for said in _unpickling(module.file.read_text(), module.file.suffix)]
     return Seen(wrong, len(known))
+
+
+@cache
+def _unpickling(text: str, suffix: str) -> tuple[str, ...]:
+    """Lists where a source lets NumPy unpickle; allow_pickle is the third argument of numpy.load."""
+    found = []
+    for node in ast.walk(parsed(text, suffix)):
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+            found.append(f"{node.value.lineno} allows pickles")
+        if isinstance(node, ast.Call) and len(node.args) > 2 and ast.unparse(node.func) in ("np.load", "numpy.load"):
+            found.append(f"{node.lineno} gives numpy.load a third argument")
+    return tuple(found)
 
 
 def links(home: Path) -> Seen:

@@ -168,6 +168,22 @@ def test_on_standard_output_too_and_with_codes(model, tmp_path, capfd):
     assert (tmp_path / "codes.csv").read_text().splitlines()[1] == ",,,,"
 
 
+def test_a_table_without_rows_has_no_answers(tmp_path, capfd):
+    text = "a,b,y\n" + "1,2,u\n3,5,v\n" * 4
+    (tmp_path / "t.csv").write_text(text)
+    table = trained(tmp_path, tmp_path / "t.csv")
+    for rows, answers_ in (("b,a\n", 0), ("b,a\n1,2\n", 1)):
+        (tmp_path / "new.csv").write_text(rows)
+        out = tmp_path / "out.csv"
+        assert cli.run(["predict", str(table), str(tmp_path / "new.csv"), "--out", str(out), "--overwrite"]) == 0
+        assert len(out.read_text().splitlines()) == 1 + answers_
+    (tmp_path / "new.csv").write_text("b,c\n")
+    capfd.readouterr()
+    assert cli.run(["predict", str(table), str(tmp_path / "new.csv"), "--out", str(tmp_path / "none.csv")]) == 3
+    assert "a header alone ('b', 'c')" in capfd.readouterr().err
+    assert not (tmp_path / "none.csv").exists()
+
+
 def test_an_answer_that_is_not_finite_is_none(model, tmp_path, capfd):
     table, x = model
     x = x.copy()

@@ -177,6 +177,8 @@ def test_report_again_and_elsewhere(trained, capfd, tmp_path):
     run(capfd, "report", trained / "table", "--out", tmp_path / "r.html", "--test", trained / "data.csv")
     assert "120 samples of" in (tmp_path / "r.html").read_text()
     assert "no weight table" in run(capfd, "report", tmp_path, status=4).err
+    (tmp_path / "search.json").write_text("{}")
+    assert "search.json lists those in the folders below" in run(capfd, "report", tmp_path, status=4).err
 
 
 def test_an_existing_table_is_kept_unless_said_otherwise(trained, capfd, tmp_path):

@@ -65,6 +65,12 @@ def test_a_header_is_found_or_the_flag_is_asked_for(tmp_path, seed, k, n, whole,
         ("3,1,2,0\n1,1,0,1\n", False),
         ('"1","2","3"\n4,9,1\n7,8,0\n', True),
         ("x1,x2,grade\n1,2,a\n3,4,b\n5,5,a\n", True),
+        ("town,colour,bought\n" + "Rome,red,no\nOslo,blue,yes\nRome,blue,no\n" * 4, True),
+        ("Rome,green,maybe\n" + "Rome,red,no\nOslo,blue,yes\nRome,blue,no\n" * 4, False),
+        ("said,mood\n" + "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(60)), True),
+        ("said,mood\n" + "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(60)) + "said,c\n", False),
+        ("said,mood\n" + "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(12)), None),
+        ("said,mood\n" + "".join(f"text {i},mood {i}\n" for i in range(12)), False),
         ("0,1\n1,0\n1,1\n", None),
         ("2019,2020,2021,2022\n150,203,188,1\n160,213,180,0\n", None),
         ("5.1,3.5,sort\n4.9,3.0,0\n4.8,3.1,1\n", None),
@@ -79,6 +85,16 @@ def test_headers(tmp_path, text, header):
             data.open_source(str(tmp_path / "a.csv"))
     else:
         assert data.open_source(str(tmp_path / "a.csv")).reading["header"] is header
+
+
+def test_a_nameless_last_column_without_values_is_no_label(tmp_path):
+    for first in ("a,b,grade,", "a,b,grade"):
+        (tmp_path / "a.csv").write_text(first + "\n1,2,u,\n3,4,v,\n5,2,u,\n")
+        source = data.open_source(str(tmp_path / "a.csv"))
+        assert source.label == ["grade"]
+        assert "column 4 ('Unnamed: 3'): a nameless last column without values" in source.left_out
+    (tmp_path / "a.csv").write_text("a,b,grade,\n1,2,u,x\n3,4,v,z\n5,2,u,x\n")
+    assert data.open_source(str(tmp_path / "a.csv")).label == ["Unnamed: 3"]
 
 
 def test_what_a_model_knows_decides_for_its_data(tmp_path):

@@ -11,7 +11,7 @@ from hdl import cli
 from hdl.metrics import METRICS
 
 pytest.importorskip("hdl._cpu")
-QUICK = ("--epochs", "2")  # in place of the recipe's
+QUICK = ("--epochs", "2", "--no-report")  # in place of the recipe's; of the reports one is asked for by itself
 NEEDED = {"train", "evaluate", "predict", "report"}
 
 

@@ -135,11 +135,9 @@ def test_who_we_are_there(monkeypatch):
 def test_what_the_process_prints_is_read(monkeypatch, capsys):
     monkeypatch.setattr(os, "_exit", lambda status: None)
     monkeypatch.setattr(hadoop_access.hdfs_choice, "shown", lambda root: ("libhdfs", "no reason"))
-    monkeypatch.setattr(hadoop_access.choice, "shown", lambda: ("Hadoop's own client, in Java", "HDL_YARN=java is set"))
     monkeypatch.setattr(hadoop_access.fs, "exists", lambda path: path == "hdfs:///")
     monkeypatch.setattr(hadoop_access.identity, "home", lambda root: "hdfs:///user/eve")
     hadoop_access.reach("hdfs:///")
     said = json.loads(capsys.readouterr().out)
     assert said == {"HDFS client": "libhdfs", "hdfs-native": "not used: no reason", "home": "hdfs:///user/eve",
-                    "YARN client": "Hadoop's own client, in Java: HDL_YARN=java is set",
                     "user": "eve", "there": False}  # fmt: skip

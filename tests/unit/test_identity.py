@@ -12,7 +12,7 @@ from hdl.runners.hadoop import HadoopRunner
 @pytest.fixture
 def connection(monkeypatch):
     """A connection whose home folder a test sets; the operating system's user and HADOOP_USER_NAME are others."""
-    for name in ("CONTAINER_ID", "HADOOP_PROXY_USER", "HADOOP_CONF_DIR", "HADOOP_HOME"):
+    for name in ("CONTAINER_ID", "HADOOP_PROXY_USER"):
         monkeypatch.delenv(name, raising=False)
     for name in ("USER", "LOGNAME", "HADOOP_USER_NAME"):  # of no account here, and not looked at with Kerberos
         monkeypatch.setenv(name, "somebody")
@@ -85,50 +85,6 @@ def test_java_that_runs_is_asked_itself(connection, monkeypatch):
     assert identity.home("hdfs://MyCluster/data") == "hdfs://MyCluster/home/eve"
     assert connection.asked == []
     assert identity.home("viewfs://company/data") == "viewfs://company/user/ada"  # of it the connection knows
-
-
-@pytest.fixture
-def simple(connection, monkeypatch, tmp_path):
-    """A configuration of a cluster without Kerberos, to which a test adds properties."""
-
-    def write(**more):
-        given = {"fs_defaultFS": "hdfs://node1", **more}
-        one = "<property><name>{}</name><value>{}</value></property>"
-        site = "".join(one.format(name.replace("_", "."), value) for name, value in given.items())
-        (tmp_path / "core-site.xml").write_text(f"<configuration>{site}</configuration>")
-
-    monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
-    write()
-    return write
-
-
-def test_where_nobody_proves_who_they_are_nobody_is_asked(connection, simple, monkeypatch):
-    assert identity.user() == "somebody"
-    assert identity.home() == "hdfs:///user/somebody"
-    assert identity.home("hdfs://node2:9000/x") == "hdfs://node2:9000/user/somebody"
-    simple(dfs_user_home_dir_prefix="/people")
-    assert identity.home() == "hdfs:///people/somebody"
-    assert connection.asked == []
-    monkeypatch.setenv("CONTAINER_ID", "container_1_0001_01_000001")
-    monkeypatch.setenv("USER", "ada")
-    assert identity.home() == "hdfs:///people/ada"
-
-
-@pytest.mark.parametrize(
-    ("properties", "environment"),
-    [
-        ({"hadoop_security_authentication": "kerberos"}, {}),
-        ({}, {"HADOOP_PROXY_USER": "eve"}),
-        ({}, {"HADOOP_USER_NAME": "somebody@REALM"}),  # of which a rule may make another name
-        ({"fs_defaultFS": "viewfs://company"}, {}),
-    ],
-)
-def test_where_only_hadoops_client_knows_it_is_asked(connection, simple, monkeypatch, properties, environment):
-    simple(**properties)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert identity.user() == "ada"
-    assert connection.asked
 
 
 def test_the_environment_is_sent_to_that_home(connection, monkeypatch, tmp_path):

@@ -39,14 +39,21 @@ FOUND = [
     (["10:30", "11:45:02"], "category", ()),
     (["192.168.0.1", "10.0.0.7"], "category", ()),
     (["1.2.3", "1.10.0"], "category", ()),
+    (["1.234", "95.5"], "number", ()),
+    (["1.234", "1950"], "number", ()),
+    (["1.234", "2.500"], "number", ()),
+    (["0.123", "5"], "number", ()),
     (["", "NA", "?"], None, ()),
 ]
 OPEN = [
     (["1,5", "2"], "decimal comma", ["--decimal ,"]),
     (["0,123", "5"], "decimal comma", ["--decimal ,"]),
     (["1.234,5", "5"], "decimal comma", ["--decimal ,"]),
+    (["1\u202f234,50", "5"], "decimal comma", ["--decimal ,"]),
     (["5 €", "7,5 €"], "decimal comma", ["--decimal ,"]),
     (["1,234", "5"], "may be a thousand and more", ["--decimal .", "--decimal ,"]),
+    (["1.234", "950"], "may be a thousand and more", ["--decimal ,", "--decimal ."]),
+    (["1.234 €", "950 €"], "may be a thousand and more", ["--decimal ,", "--decimal ."]),
     (["$5", "€5"], "several units", []),
     (["1/2/2020", "3/4/2020"], "may begin with the day", ["--columns {}:date dmy", "--columns {}:date mdy"]),
     (["13/2/20", "3/4/21"], "year of two digits", ["--columns {}:date dmy", "--columns {}:date mdy"]),
@@ -78,6 +85,11 @@ def test_flags_settle_what_cells_leave_open():
     assert find(["1/2/2020"], Dialect(order="mdy"), "date").dialect.order == "mdy"
     assert find(["1,234"], PLAIN, point=True).dialect.grouped
     assert find(["1,5", "1.234"], Dialect(decimal=",")).dialect.grouped
+    assert find(["950", "1.234"], Dialect(decimal=",")).dialect.grouped
+    assert find(["1 234,5", "5"], Dialect(decimal=",")).dialect.grouped
+    assert "decimal point" in find(["1 234.5", "5"], Dialect(decimal=",")).problem
+    assert find(["950", "1.234"], PLAIN, point=True).problem == ""
+    assert find(["950", "1.234"], PLAIN, "number", trained=True).problem == ""
     assert "decimal point" in find(["1.5", "2.5"], Dialect(decimal=",")).problem
     assert find(["x", "1"], PLAIN, "number").kind == "number"
 

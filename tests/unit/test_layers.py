@@ -17,6 +17,7 @@ LAYERS = {
     "errors": set(),
     "arrow": set(),
     "quick": set(),
+    "unpacked": set(),
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
@@ -51,7 +52,7 @@ LAYERS = {
     "hadoop_conf": set(),
     "libhdfs": BASE | {"kerberos", "hadoop_conf", "java_errors", "libhdfs_functions"},
     "libhdfs_functions": {"hadoop_conf"},
-    "data": BASE | {"_cpu", "ops", "fs", "models", "recipe"},  # of the core what reads numbers
+    "data": BASE | {"_cpu", "ops", "fs", "models", "recipe", "unpacked"},  # of the core what reads numbers
     "wire": BASE | {"data", "metrics"},
     "metrics_log": BASE | {"fs", "metrics"},
     "table": BASE | {"fs", "wire", "metrics", "metrics_log"},
@@ -63,7 +64,7 @@ LAYERS = {
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "prediction_files": BASE | {"ops", "prediction_writer"},
-    "identity": BASE | {"hadoop_conf", "libhdfs"},
+    "identity": BASE | {"libhdfs"},
     "envpack": BASE | {"fs", "identity"},
     "runners": BASE
     | STEP
@@ -74,7 +75,7 @@ LAYERS = {
     "yarn": BASE
     | STEP
     | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"}
-    | {"hdfs_choice", "timeline", "java_archive", "hadoop_conf", "quick", "told", "trial"},
+    | {"timeline", "java_archive", "hadoop_conf", "hdfs_choice", "quick", "told", "trial"},
     # Of the runners the driver sees the interface alone: see below.
     "recipe": BASE,
     "publisher": BASE | {"runners", "table"},
@@ -88,7 +89,7 @@ LAYERS = {
     "told": BASE | {"events", "runners"},
     "trial": BASE | {"data", "driver", "events", "runners", "table"},  # the driver beside the step, in one worker
     "preparation": BASE
-    | {"data", "deciding", "events", "recipe", "resume", "runners", "starting", "table", "validation_data"},
+    | {"data", "deciding", "events", "recipe", "resume", "runners", "starting", "table", "unpacked", "validation_data"},
     "driver": BASE
     | STEP
     | {"deciding", "preparation", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners"}
@@ -123,7 +124,7 @@ LAYERS = {
     "doctor": TOP,
     "hadoop_access": TOP,
     "hdl": {"errors", "estimators", "session"},
-    "__main__": {"cli", "session", "errors", "quick", "yarn"},
+    "__main__": {"cli", "session", "errors", "quick", "unpacked", "yarn"},
 }
 # The rooms of hdl.yarn, from the ground upwards; those that import none are what all stand on.
 ROOMS = {
@@ -136,8 +137,7 @@ ROOMS = {
     "worker": {"names", "settings", "protocol", "comm", "resource_manager", "process"},
     "dashboard": {"names", "settings", "protocol"},
     "master": {"names", "settings", "protocol", "comm", "resource_manager", "worker", "dashboard", "process"},
-    "api": {"names", "settings", "comm", "resource_manager"},
-    "client": {"names", "settings", "protocol", "comm", "resource_manager", "api"},
+    "client": {"names", "settings", "protocol", "comm", "resource_manager"},
 }
 # What only some may import, wherever the import stands.
 ONLY = {

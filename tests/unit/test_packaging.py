@@ -49,6 +49,17 @@ def test_the_core_runs_with_every_instruction_set_of_this_machine():
         assert call(sys.executable, "-c", code, env={**CLEAN, "HDL_ISA": isa}).strip() == isa
 
 
+def test_the_core_asks_for_no_newer_glibc_than_wheels_promise_but_for_what_they_bind(root):
+    core = pytest.importorskip("hdl._cpu")
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("nm, of binutils, is not here")
+    asked = re.findall(r" U (\w+)@GLIBC_(\d+)\.(\d+)", call(nm, "-D", core.__file__))
+    assert len(asked) > 10
+    newer = {name for name, *version in asked if [*map(int, version)] > [2, 28]}
+    assert newer <= {*re.findall(r"symver (\w+),", (root / ".ci/glibc_2_28.h").read_text())}
+
+
 def test_an_instruction_set_that_is_not_there_is_refused_by_name():
     done = subprocess.run(
         [sys.executable, "-c", "import hdl._cpu as c; c.Plan((3, 2))"],

@@ -235,12 +235,11 @@ def test_a_gpu_a_worker_is_asked_of_yarn_where_one_is_asked_for(fields, gpus):
     ],
 )
 def test_gpus_that_the_cluster_has_not_are_told_before_anything_is_submitted(found, fields, said):
-    pytest.importorskip("jpype")
     from hdl.yarn.client import submission
+    from hdl.yarn.client.interface import Offer
     from hdl.yarn.settings import Settings
 
-    resources = [SimpleNamespace(getName=lambda n=name: n, getValue=lambda v=value: v) for name, value in found.items()]
-    most = SimpleNamespace(getMemorySize=lambda: 8192, getVirtualCores=lambda: 8, getResources=lambda: resources)
+    most = Offer("application_1_0001", 8192, 8, found.get("yarn.io/gpu"))
     settings = Settings.make(**fields)
     if said is None:
         submission.check(settings, most)

@@ -90,3 +90,17 @@ def test_garbage_is_looked_for_less_often(monkeypatch):
         assert os.environ["PYDANTIC_DISABLE_PLUGINS"] == "of the user"
     finally:
         gc.set_threshold(*before)
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["train"], 2)])
+def test_a_command_ends_at_once_but_for_what_is_to_be_done_at_the_end(words, status):
+    """Neither what was printed nor what was registered is lost, though Python does not take its modules down."""
+    code = (
+        "import atexit, sys\nfrom hdl import cli\n"
+        "atexit.register(print, 'registered')\n"
+        f"class Down:\n    def __del__(self):\n        print('taken down')\nlives = Down()\ncli.main({words!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stdout.splitlines()[-1] == "registered"
+    assert ("hdl 0." in done.stdout) == (status == 0)

@@ -17,7 +17,7 @@ def table(path, labels, weights=None):
 
 def train(data, out, *flags):
     return cli.run(["train", data, "--out", str(out), "--label", "y", "--epochs", "1", "--quiet", "--no-report",
-                    "--recipe", "plain", *flags])  # fmt: skip
+                    "--recipe", "plain", "--workers", "1", *flags])  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_the_report_of_a_training_has_it_all(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(reported.CHROMIUM is None, reason="no chromium: apt-get install chromium")
-@pytest.mark.parametrize("width", [1200, 430])
+@pytest.mark.parametrize("width", [pytest.param(1200, marks=pytest.mark.full), 430])  # the less room, the sooner
 def test_nothing_runs_out_of_the_page_in_a_browser(tmp_path, width):
     columns = reported.effects((EVIL, EVIL + "a", "day"), (EVIL, EVIL + "2"))
     seen = measured(binary(classes=(EVIL, EVIL + "2"), constant=True), source=EVIL, columns=columns)

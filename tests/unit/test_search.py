@@ -82,7 +82,7 @@ def test_the_table_has_a_row_a_trial(whole):
     assert "Which hyper-parameters matter" in page
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.full), 4])
 def test_the_table_does_not_depend_on_the_workers(whole, data, tmp_path, capfd, workers):
     search(capfd, data, "--out", tmp_path / "s", *FIELDS, *SPACE, *HALVING, "--workers", workers, "--no-report")
     assert table(tmp_path / "s").equals(table(whole))
@@ -150,7 +150,7 @@ def test_the_best_networks_become_one_ensemble_that_is_used_like_any_network(dat
 
 def test_folds_measure_and_the_best_is_trained_on_all_rows(data, tmp_path, capfd):
     out, fields = tmp_path / "s", ["--folds", "3", *FIELDS[2:]]
-    told = search(capfd, data, "--out", out, *fields, *SPACE, "--trials", 2, "--refit", "--workers", 2)
+    told = search(capfd, data, "--out", out, *fields, *SPACE, "--trials", 2, "--refit", "--workers", 1)
     assert "flatter" in told.err
     for row in table(out).to_pylist():
         name = out / f"trial{row['trial']:04d}"
@@ -193,7 +193,7 @@ def test_without_a_word_a_fifth_is_held_out_and_told(data, tmp_path, capfd):
 
 def test_each_trial_has_a_log_of_its_own_that_goes_on_when_it_does(whole, data, tmp_path, capfd):
     log = ["--log", f"csv:{tmp_path / 'rounds.csv'}"]
-    search(capfd, data, "--out", tmp_path / "s", *FIELDS, *SPACE, *HALVING, *log, "--workers", 2, "--no-report")
+    search(capfd, data, "--out", tmp_path / "s", *FIELDS, *SPACE, *HALVING, *log, "--workers", 1, "--no-report")
     assert table(tmp_path / "s").equals(table(whole))
     for row in table(whole).to_pylist():
         lines = (tmp_path / f"rounds.trial{row['trial']:04d}.csv").read_text().splitlines()

@@ -11,7 +11,8 @@ from hdl import cli
 from hdl.table import Table, chains
 from tests.unit.test_table import version
 
-FLAGS = ["--recipe", "plain", "--net", "0-5-0", "--seed", "3", "--shards", "2", "--batch", "16", "--no-report"]
+FLAGS = ["--recipe", "plain", "--net", "0-5-0", "--seed", "3", "--shards", "2", "--batch", "16", "--no-report",
+         "--workers", "1"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,15 @@ def spoil(table, number, damage="a flipped bit of a weight"):
     return path.name
 
 
-@pytest.mark.parametrize("damage", list(DAMAGES)[:3])
+@pytest.mark.parametrize(
+    "damage",
+    # Of damages that the header tells, one: the reader's own tests have them all.
+    [
+        "a flipped bit of a weight",
+        "cut in the header",
+        pytest.param("a flipped bit of the header", marks=pytest.mark.full),
+    ],
+)
 def test_a_resumed_training_goes_on_from_the_last_whole_version_and_says_so(run, tmp_path, damage):
     assert run(epochs=5, table="expected")[0] == run(epochs=4)[0] == 0
     table = Table(str(tmp_path / "model"))

@@ -58,6 +58,7 @@ cell = st.text("ab1,;\" \n'é.\t", max_size=7)
 
 @given(st.lists(st.tuples(st.integers(-99, 99), cell, st.sampled_from("uv")), min_size=1, max_size=12), st.booleans(),
        st.sampled_from([",", ";", "\t"]), st.integers(2, 9), st.sampled_from(["\n", "\r\n"]))  # fmt: skip
+@example([(0, "1.", "u")], False, ",", 2, "\n")
 @example([(1, "a\n", "u"), (2, '"\n\n"', "v"), (3, "", "u")], False, ",", 4, "\n")
 @quick
 def test_quoted_fields_that_span_lines(tmp_path, rows, header, mark, shards, end):
@@ -87,6 +88,18 @@ def test_lines_in_quotes_are_seen_at_the_start(tmp_path):
     assert read(packed, {"label": "y"}, (1, 5))[1] == found
     with pytest.raises(DataError, match=r"a.csv:2: badly quoted: an odd number of quotes; --multiline"):
         read(tmp_path / "a.csv", {"label": "y", "multiline": False})
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_quote_inside_of_a_field_is_a_sign(tmp_path, every):
+    things = ['5" disk', 'the "Rock"', "plain", '3,5" and more']
+    rows = [(i, things[i // every % 4 if i % every == 0 else 2], "uv"[i % 2]) for i in range(60)]
+    text = "n;thing;y\n" + "".join(f"{n};{thing};{y}\n" for n, thing, y in rows)
+    source, found, bad, *_ = read(write(tmp_path / "a.csv", text), {"label": "y"}, (1, 3, 7))
+    assert (bad, source.reading.get("quotes")) == (0, None)
+    assert [(int(row[0]), row[1], label) for row, label, *_ in found] == rows
+    with pytest.raises(DataError, match=r"b.csv:2: badly quoted"):
+        read(write(tmp_path / "b.csv", text.replace('0;5" disk', '0;"5 disk', 1)), {"label": "y"})
 
 
 def test_a_quote_that_is_never_closed_spoils_one_line(tmp_path):

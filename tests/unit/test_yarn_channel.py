@@ -124,7 +124,7 @@ def test_what_follows_the_farewell_of_tls_is_plain_and_whole(monkeypatch):
     fill, until = channels.Channel._fill, time.monotonic() + SECONDS
 
     def late(channel, most):
-        time.sleep(0.3 if channel is ours else 0)
+        time.sleep(0.1 if channel is ours else 0)
         fill(channel, most)
 
     monkeypatch.setattr(channels.Channel, "_fill", late)

@@ -4,8 +4,7 @@ import itertools
 
 import pytest
 
-from hdl.errors import DeadlineError, SpecError
-from hdl.yarn.api import choice
+from hdl.errors import DeadlineError
 from hdl.yarn.client import connection
 
 SECONDS = 20.0
@@ -13,10 +12,10 @@ SECONDS = 20.0
 
 @pytest.fixture
 def yarn(monkeypatch):
-    """A client of YARN that numbers applications; `fails` has what it raises first."""
+    """A ResourceManager that numbers applications; `fails` has what it raises first."""
 
     class Yarn:
-        native, fails, numbers = True, [], itertools.count(1)
+        fails, numbers = [], itertools.count(1)
 
         def offer(self):
             if self.fails:
@@ -27,8 +26,9 @@ def yarn(monkeypatch):
             pass
 
     served = Yarn()
-    monkeypatch.setattr(choice, "yarn", lambda: served)
+    monkeypatch.setattr(connection, "client", lambda: served)
     monkeypatch.setattr(connection, "_asked", None)
+    monkeypatch.setattr(connection.java, "load_bridge", lambda: None)
     return served
 
 
@@ -45,11 +45,3 @@ def test_what_keeps_it_from_being_had_is_raised_where_it_is_needed_and_tried_aga
     with pytest.raises(DeadlineError, match="nobody listens"):
         connection.new_application()
     assert connection.new_application() == 1
-
-
-def test_a_wrong_choice_of_client_is_told_where_it_is_needed(monkeypatch):
-    monkeypatch.setenv(choice.VARIABLE, "python")
-    monkeypatch.setattr(connection, "_asked", None)
-    connection.warm()
-    with pytest.raises(SpecError, match="HDL_YARN=python: expected native or java"):
-        connection.new_application()

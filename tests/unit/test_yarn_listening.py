@@ -90,6 +90,6 @@ def test_one_that_never_becomes_active_is_given_up(monkeypatch):
 def test_hosts_without_ports_and_none_at_all():
     conf = several("", "")
     conf["yarn.resourcemanager.hostname.rm0"] = "127.0.0.1"
-    assert listening._address_of(conf, SERVED, 8032, "rm0") == ("127.0.0.1", 8032)
-    assert listening._address_of(conf, SERVED, 8032, "rm1") is None
+    assert listening.address_of(conf, SERVED, 8032, "rm0") == ("127.0.0.1", 8032)
+    assert listening.address_of(conf, SERVED, 8032, "rm1") is None
     listening.check_listening(several("", ""))  # is left to Hadoop's client

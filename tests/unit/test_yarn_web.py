@@ -21,16 +21,20 @@ HOME = os.environ.get("HADOOP_HOME") or next(iter(HOMES), "")
 pytestmark = pytest.mark.skipif(not (HOME and shutil.which("java")), reason="no Java or no Hadoop: ./build.sh hadoop")
 
 CHILD = """
-import json, sys
+import json, sys, threading
 from hdl.yarn.client import web
 from hdl.yarn.resource_manager import java
+if "java" in sys.argv:
+    java.start()
 for line in sys.stdin:
     url, seconds = json.loads(line)
     try:
         answer = {"value": web.read_json(url, seconds)}
     except web.NoPage as error:
         answer = {"said": str(error), "lasting": error.lasting}
-    answer["threads"] = int(java.load_class("java.lang.Thread").activeCount())
+    answer["java"] = java.started()
+    threads = java.load_class("java.lang.Thread").activeCount() if answer["java"] else threading.active_count()
+    answer["threads"] = int(threads)
     print(json.dumps(answer), flush=True)
 """
 COOKIE = 'hadoop.auth="u=ada&p=ada@LOCALHOST&t=kerberos&e=32503680000000&s=signed"'
@@ -39,14 +43,14 @@ COOKIE = 'hadoop.auth="u=ada&p=ada@LOCALHOST&t=kerberos&e=32503680000000&s=signe
 class Client:
     """`client(url)`: what `web.read_json` returns or raises, with a Hadoop configuration of the test's own."""
 
-    def __init__(self, conf, **environment):
+    def __init__(self, conf, first="java", **environment):
         conf.mkdir(exist_ok=True)
         site = "<property><name>fs.defaultFS</name><value>hdfs://127.0.0.1:1</value></property>"
         (conf / "core-site.xml").write_text(f"<configuration>{site}</configuration>")
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("HADOOP_", "YARN_", "KRB5"))}
         mine |= {"HADOOP_HOME": HOME, "HADOOP_CONF_DIR": str(conf), "KRB5CCNAME": str(conf / "none"), **environment}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", CHILD], env=mine, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CHILD, first], env=mine, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def __call__(self, url, seconds=20.0):
@@ -59,10 +63,13 @@ class Client:
         self._process.communicate()
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
+@pytest.fixture(scope="module", params=["java", "plain"])
+def client(request, tmp_path_factory):
+    """Where Java runs it reads all pages, and where it does not those that ask for more: the answers are the same."""
     dead = "http://127.0.0.1:9"  # what the environment says of proxies is not for loopback
-    client = Client(tmp_path_factory.mktemp("web") / "conf", http_proxy=dead, HTTPS_PROXY=dead, ALL_PROXY=dead)
+    client = Client(
+        tmp_path_factory.mktemp("web") / "conf", request.param, http_proxy=dead, HTTPS_PROXY=dead, ALL_PROXY=dead
+    )
     yield client
     client.close()
 

@@ -1,6 +1,6 @@
 """An application as YARN reports it, for tests without a YARN."""
 
-from hdl.yarn.client.client import Report
+from hdl.yarn.client.interface import Report
 
 APP = "application_1700000000000_0001"
 

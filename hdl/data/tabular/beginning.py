@@ -14,6 +14,7 @@ from hdl.data.guess import is_number
 from hdl.data.header import LOOK, MARKS
 from hdl.data.options import Options
 from hdl.data.streams import head, line_blocks
+from hdl.data.tabular.quoted import closed
 from hdl.errors import DataError
 
 HEAD = 65536  # decoded bytes that are looked at, if no more are asked for
@@ -142,9 +143,14 @@ def _fields(line: str, mark: str) -> int:
 
 def _together(lines: Sequence[str], whole: bool, options: Options) -> list[tuple[int, int]] | None:
     """Group lines to records by their quotes; None if no quoted field spans lines."""
+    quotes = [line.count('"') & 1 for line in lines]
+    if not any(quotes):
+        return None
     groups, lo, odd = [], 0, 0
+    mark, width = _shape(lines[:LOOK], options)
     for i, line in enumerate(lines):
-        odd ^= line.count('"') & 1
+        sign = quotes[i] and not odd and width > 1 and _fields(line, mark) == width and closed(line, mark)
+        odd ^= quotes[i] and not (sign and not options.multiline)  # asked to, whoever reads records counts quotes alone
         if not odd:
             groups.append((lo, i + 1))
             lo = i + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 
+from hdl.data.streams import TO_UTF8
 from hdl.errors import DataError, SpecError
 
 
@@ -14,7 +15,8 @@ def codec_of(name: str, path: str) -> str:
     except LookupError:
         raise SpecError(f"encoding: {name!r} is unknown; expected one such as latin-1 or cp1252") from None
     if "a,\n".encode(codec) != b"a,\n":
-        raise DataError(f"--encoding {name}: its line ends are no bytes 0a; expected the text in UTF-8", path)
+        hint = TO_UTF8 if codec.startswith("utf-16") else ""
+        raise DataError(f"--encoding {name}: its line ends are no bytes 0a; expected the text in UTF-8{hint}", path)
     return "" if codec in ("utf-8", "ascii") else codec
 
 

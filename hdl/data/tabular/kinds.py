@@ -270,7 +270,7 @@ class _Deciding:
         values = self.fields[i].values
         if values is None or (wish is not None and wish.settled):
             return Finding(kind, usual)
-        found = find(values, usual, kind, self.point)
+        found = find(values, usual, kind, self.point, self.schema is not None)
         if found.problem and before and kind == "date" and not found.dialect.order:
             return replace(found, problem="")
         return found

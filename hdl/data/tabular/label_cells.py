@@ -61,7 +61,7 @@ def look_at_labels(
     if settled := next((wish for wish in wishes if wish.settled), None):
         return LabelCells(Dialect.of(settled.details, usual.decimal, usual.missing), dotted, told)
     for called, cells in columns.items():
-        found = find(cells, replace(usual, missing=MISSING_LABELS), None, point)
+        found = find(cells, replace(usual, missing=MISSING_LABELS), None, point, schema is not None)
         if found.kind != "number" or kind == "category":
             continue
         flags = " or ".join(flag for flag in found.flags if flag.startswith("--decimal"))

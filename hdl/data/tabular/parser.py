@@ -14,6 +14,7 @@ from hdl.arrow import pa, pycsv
 from hdl.data.block import OVERFLOW, Block, fits_float32
 from hdl.data.guess import is_finite
 from hdl.data.number_lines import NONE, TEXT, with_text
+from hdl.data.tabular.quoted import closed
 from hdl.data.tabular.text_rows import TextRows, Where, Wrong
 from hdl.data.text import column, not_utf8, squeeze
 
@@ -278,15 +279,17 @@ def split(line: str, delimiter: str, multiline: bool = False) -> list[str]:
         raise ValueError(r"a carriage return inside a line; expected lines that end in \n or \r\n")
     if delimiter == " ":
         line = " ".join(line.split())
-    if line.count('"') % 2:
+    if line.count('"') % 2 and not closed(line, delimiter):
         hint = "" if multiline else "; --multiline reads quoted fields that span lines"
         if '\\"' in line:
             hint = '; a quote inside of a field is written twice, "", and not behind a backslash'
         raise ValueError(f"badly quoted: an odd number of quotes{hint}")
     try:
         return next(csv.reader([line], delimiter=delimiter))
-    except csv.Error as error:  # a field beyond csv's own limit
-        raise ValueError(str(error)) from None
+    except csv.Error as error:
+        if "\n" in line:
+            raise ValueError("badly quoted: the line ends inside of a field that does not begin with a quote") from None
+        raise ValueError(str(error)) from None  # a field beyond csv's own limit
 
 
 def fits(block: Block) -> bool:

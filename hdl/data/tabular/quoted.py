@@ -6,12 +6,22 @@ cuts it reads each file that is cut once up to its last cut, and whoever reads a
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 
 from hdl.data.base import BLOCK_BYTES, FileSplit
 from hdl.data.block import Bad
 from hdl.data.streams import Stream, _without_mark, line_number, open_stream
 from hdl.errors import DataError
+
+
+def closed(line: str, delimiter: str) -> bool:
+    """Tell whether no quoted field of a line goes on; a quote inside of another field, as in `5" disk`, is a sign."""
+    try:
+        next(csv.reader([line], delimiter=delimiter, strict=True), None)
+    except csv.Error:
+        return False
+    return True
 
 
 def record_starts(path: str, offsets: Sequence[int]) -> list[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hdl.data.guess import is_number
@@ -24,6 +24,8 @@ _POINTS = re.compile(r"[+-]?[0-9]{1,3}((?:\.[0-9]{3})+)(,[0-9]*)?")  # 1.234 or 
 _SPACED = re.compile(rf"[+-]?[0-9]{{1,3}}(?:[{BLANKS}][0-9]{{3}})+([.,][0-9]*)?")  # 1 234,5
 _COMMA = re.compile(r"[+-]?(?:[0-9]+,[0-9]*|,[0-9]+)")  # 1,5
 _FRACTION = re.compile(r"[+-]?[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")  # 1.234, a number, or 1234 where commas are before decimals
+_BELOW = re.compile(r"[+-]?[0-9]{1,3}")
 _PADDED = re.compile(r"0[0-9]+")  # 007
 _DATES = {order: re.compile(form) for order, form in FORMS.items()}
 _NAMES = [re.compile(form) for form in NAMED]
@@ -54,11 +56,13 @@ class Finding:
 
 
 def has_point(cells: Iterable[str]) -> bool:
-    """Tell whether some cell is a number with a decimal point."""
-    return any(map(_FRACTION.fullmatch, cells))
+    """Tell whether some cell is a number with a point that parts no thousands."""
+    return any(_FRACTION.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in cells)
 
 
-def find(cells: Iterable[str], usual: Dialect, kind: str | None = None, point: bool = False) -> Finding:
+def find(
+    cells: Iterable[str], usual: Dialect, kind: str | None = None, point: bool = False, trained: bool = False
+) -> Finding:
     """Find the kind of a column and the dialect of its cells.
 
     Parameters
@@ -71,6 +75,8 @@ def find(cells: Iterable[str], usual: Dialect, kind: str | None = None, point: b
         The kind that a flag says it is; only the dialect is found then.
     point : bool
         Whether it is known that numbers have a decimal point.
+    trained : bool
+        Whether a model says what plain numbers are.
     """
     counts = Counter(cells)
     for token in usual.missing:
@@ -80,7 +86,7 @@ def find(cells: Iterable[str], usual: Dialect, kind: str | None = None, point: b
     if kind == "category":
         return Finding(kind, usual)
     if kind in (None, "number"):
-        found = _numbers(counts, usual, point, kind is not None)
+        found = _numbers(counts, usual, point, kind is not None, trained)
         if found is not None or kind == "number":
             return found or Finding("number", usual)
     found = _dates(counts, usual, kind is not None)
@@ -92,16 +98,18 @@ def _enough(readable: int, counts: Mapping[str, int], strays: int) -> bool:
     return readable >= SHARE * there or (2 * readable >= there and strays <= STRAYS)
 
 
-def _numbers(counts: Mapping[str, int], usual: Dialect, point: bool, asked: bool) -> Finding | None:
+def _numbers(counts: Mapping[str, int], usual: Dialect, point: bool, asked: bool, trained: bool) -> Finding | None:
     """Find out how numbers are written; None if these are none."""
     decimal = usual.decimal
     plain = [*counts] if _all_numbers(counts) else [cell for cell in counts if is_number(cell)]
+    known = point or trained or decimal == ","
     if len(plain) == len(counts) and decimal == ".":
-        return Finding("number", usual, _codes(plain))
+        return (None if known else _thousands(plain, usual)) or Finding("number", usual, _codes(plain))
     readable = sum(counts[cell] for cell in plain)
     marks, forms = set(), {"grouped": 0, "surely": 0, "comma": 0, "points": 0, "spaced": 0}
     examples: dict[str, str] = {}
     odd = 0  # different cells that are no numbers, however they are written
+    cores = [*plain]
     for cell in counts:
         if cell in plain and decimal == ".":
             continue
@@ -112,6 +120,7 @@ def _numbers(counts: Mapping[str, int], usual: Dialect, point: bool, asked: bool
             odd += cell not in plain
             continue
         readable += counts[cell] * (cell not in plain)
+        cores.append(core)
         if mark:
             marks.add(mark)
             examples.setdefault(mark, cell)
@@ -120,7 +129,21 @@ def _numbers(counts: Mapping[str, int], usual: Dialect, point: bool, asked: bool
             examples.setdefault(form, cell)
     if not asked and not _enough(readable, counts, odd):
         return None
-    return _written(forms, marks, examples, usual, point)
+    open_ = None if known or any(forms.values()) or len(marks) > 1 else _thousands(cores, usual)
+    return open_ or _written(forms, marks, examples, usual, point)
+
+
+def _thousands(numbers: Sequence[str], usual: Dialect) -> Finding | None:
+    """Ask what 1.234 is among numbers such as 950; None where points are surely before decimals, or there are none.
+
+    It may be 1234 where each number is a fraction of three digits, or a whole number of up to three.
+    """
+    parted = [cell for cell in numbers if "." in cell]
+    whole = len(parted) < len(numbers)
+    if not parted or not whole or not all(_THOUSANDS.fullmatch(cell) or _BELOW.fullmatch(cell) for cell in numbers):
+        return None
+    what = f"{parted[0]!r} may be a thousand and more, or have a decimal point"
+    return Finding("number", usual, (), what, ("--decimal ,", "--decimal .", *OTHER_KIND))
 
 
 def _all_numbers(cells: Iterable[str]) -> bool:
@@ -136,8 +159,9 @@ def _all_numbers(cells: Iterable[str]) -> bool:
 
 def _form(core: str, decimal: str) -> str | None:
     """Tell how a number is written; empty: as Python writes it; None: it is none."""
-    if _SPACED.fullmatch(core):
-        return "spaced"
+    if match := _SPACED.fullmatch(core):
+        other = match[1] and match[1][0] != decimal
+        return "spaced" if not other else "comma" if decimal == "." else "points"
     if decimal == "," and _POINTS.fullmatch(core):
         return "surely"
     if decimal == ",":

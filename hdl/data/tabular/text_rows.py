@@ -228,6 +228,8 @@ class TextRows:
                 mends = [text, _TOKEN, ignore]
         elif i in self.labels:
             mends = [_TOKEN]
+        elif i in (self.weights, self.offset):
+            mends = [f"--{'weights' if i == self.weights else 'offset'} names another column"]
         return Wrong(i, message, mends, dict(zip(rows.tolist(), texts, strict=True)))
 
     def label_values(self, table: Mapping[int, Any], n: int, wrong: list[Wrong]) -> tuple[Any, np.ndarray]:

@@ -13,13 +13,12 @@ from pathlib import Path
 from hdl import envpack, fs, identity, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job
-from hdl.yarn.api import choice
-from hdl.yarn.api.interface import TYPE, Offer, Report
 from hdl.yarn.client import classes, connection, leftovers, placement, renewal, submission
+from hdl.yarn.client.interface import TYPE, Offer, Report
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.resource_manager.lifetimes import renewal_fields
-from hdl.yarn.settings import MAX_ORDER, ORDER, RENEWAL, TASK_CONFIG, Settings, to_task_config
+from hdl.yarn.settings import KEYTAB, MAX_ORDER, ORDER, RENEWAL, TASK_CONFIG, Settings, to_task_config
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,7 @@ class Begun:
         HDFS is there.
     classes : Future of str
         See `classes.ready`.
-    application : Future
-        YARN's answer to who wants a new application.
+    application : Future of Offer
     credentials : Future of Credentials
         The application's keys.
     """
@@ -49,6 +47,7 @@ class Begun:
 
 def begin(settings: Settings) -> Begun:
     """Begin what a submission by these settings needs, before its job is known; `submit` is told of any error."""
+    connection.prepare()
     pool = ThreadPoolExecutor(5, thread_name_prefix=java.THREAD)
     packs = not (settings.python or settings.archive)
     begun = Begun(
@@ -108,9 +107,9 @@ def submit(
 
     begun = begun or begin(settings)
     pool = ThreadPoolExecutor(2, thread_name_prefix=java.THREAD)
-    near = pool.submit(_near, begun, job, settings)
+    near = pool.submit(placement.near, lambda splits: connection.client().hosts(splits), job, settings)
     offer = begun.application.result()  # first: what keeps it from being had is told once
-    yarn, application = choice.yarn(), offer.application
+    yarn, application = connection.client(), offer.application
     clock("connect")
     submission.check(settings, offer)
     submission.check_place(settings, yarn)
@@ -139,10 +138,11 @@ def submit(
             entries[RENEWAL] = json.dumps(fields).encode()
             renewal.keep(application, folder, file_systems, lifetime, every, bool(principal), credentials)
             clock("tokens")
-        made_of = submission.make(application, yarn, settings, folder, entries, first, bool(principal), files)
+        keytab = yarn.located(f"{folder}/{KEYTAB}") if principal else None
+        described = submission.describe(application, settings, folder, entries, first, files, keytab)
         written.result()
         clock("staging")
-        yarn.submit(made_of)
+        yarn.submit(described)
     except BaseException:
         renewal.forget(application)
         remove(folder)
@@ -150,7 +150,7 @@ def submit(
     finally:
         pool.shutdown(wait=False)
     clock("submit")
-    leftovers.remove_ended(folder, report)
+    leftovers.remove_ended(yarn, folder)
     return application
 
 
@@ -162,12 +162,14 @@ def report(application: str) -> Report:
     SpecError
         The text is no application's id, or YARN does not know the application.
     """
-    return choice.yarn().report(application)
+    return connection.client().report(application)
 
 
 def applications(tags: Sequence[str] = ()) -> list[Report]:
     """List this user's applications of hdl, the newest first; with `tags` those that have all of them."""
-    own = [one for one in choice.yarn().applications() if one.user == launch.user()]
+    found = connection.client().applications()
+    me = launch.user()  # afterwards: where Java is needed it runs by now
+    own = [one for one in found if one.user == me]
     own = [one for one in own if set(tags) <= set(one.tags)]
     return sorted(own, key=lambda report: report.started, reverse=True)
 
@@ -181,7 +183,7 @@ def kill(application: str) -> None:
         It is somebody else's, who does not let this user end it.
     """
     try:
-        choice.yarn().kill(application)
+        connection.client().kill(application)
     except HdlError as error:
         if "MODIFY_APP" not in str(error):
             raise
@@ -200,7 +202,7 @@ def staging(application: str) -> str:
 
 def remove(folder: str) -> None:
     """Remove an application's folder from HDFS, if it is there."""
-    choice.yarn().remove(folder)
+    connection.client().remove(folder)
 
 
 def check_visible(one: Report) -> None:
@@ -219,9 +221,4 @@ def check_visible(one: Report) -> None:
 
 def _reach_storage() -> None:
     """Connect to HDFS."""
-    choice.yarn().reach(os.path.dirname(staging(TYPE)))
-
-
-def _near(begun: Begun, job: Job, settings: Settings) -> list[list[str]]:
-    begun.application.result()  # where YARN cannot be reached, nobody waits for more
-    return placement.near(job, settings)
+    connection.client().reach(os.path.dirname(staging(TYPE)))

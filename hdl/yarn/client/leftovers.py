@@ -12,16 +12,26 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from hdl import fs
 from hdl.errors import HdlError, SpecError
-from hdl.yarn.api import choice
-from hdl.yarn.api.interface import Report
 from hdl.yarn.client import renewal
+from hdl.yarn.client.interface import Yarn
 from hdl.yarn.settings import TASK_CONFIG
 
 KEPT_SECONDS = 30 * 24 * 3600.0  # after its end, for those who ask for its outcome
 CLUSTER = "cluster"  # in the task config: whose ResourceManager has the application
+
+
+class Report(Protocol):
+    """Is what this module reads of `client.Report`."""
+
+    @property
+    def over(self) -> bool: ...
+
+    @property
+    def finished(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ def ended(
     return found
 
 
-def remove_ended(folder: str, report: Callable[[str], Report]) -> None:
+def remove_ended(yarn: Yarn, folder: str) -> None:
     """Remove what ended applications have left beside this application's folder, and of its client's files.
 
     Whatever cannot be looked at stays; nothing of it hinders a submission.
@@ -85,7 +95,7 @@ def remove_ended(folder: str, report: Callable[[str], Report]) -> None:
 
     def known(application: str) -> Report | None:
         with suppress(SpecError):  # YARN has no such application
-            return report(application)
+            return yarn.report(application)
         return None
 
     def cluster(application: str) -> str:
@@ -94,13 +104,15 @@ def remove_ended(folder: str, report: Callable[[str], Report]) -> None:
             return str(json.loads(file.read()).get(CLUSTER, ""))
         return ""
 
-    yarn, parent = choice.yarn(), os.path.dirname(folder)
     with suppress(HdlError, OSError):
-        there = yarn.changed(parent)
-        folders = [Folder(*each) for each in there.items() if re.fullmatch(r"application_\d+_\d+", each[0])]
-        for application in ended(folders, there[os.path.basename(folder)], known, cluster, yarn.cluster()):
-            yarn.remove(fs.join(parent, application))
-        for application in renewal.kept(parent):
+        parent, own = os.path.split(folder)
+        listed = [Folder(name, changed) for name, changed in yarn.changed(parent).items()]
+        now = next(each.changed for each in listed if each.application == own)
+        folders = [each for each in listed if re.fullmatch(r"application_\d+_\d+", each.application)]
+        for application in ended(folders, now, known, cluster, yarn.cluster()):
+            yarn.remove(f"{parent}/{application}")
+        there = {each.application for each in listed}
+        for application in renewal.kept(os.path.dirname(folder)):
             one = known(application)
             if one.over if one else application not in there:
                 renewal.forget(application)

@@ -1,4 +1,4 @@
-"""Checks an application's settings and describes what is submitted: the steps of `client.submit`."""
+"""Checks an application's settings and describes it and its master's container: the steps of `client.submit`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from hdl import kerberos
 from hdl.envpack import UNPACKED
 from hdl.errors import SpecError
-from hdl.yarn.api.interface import Offer, Submission, Yarn
-from hdl.yarn.resource_manager import class_path, launch, tokens
+from hdl.yarn.client.interface import Offer, Submission, Yarn
+from hdl.yarn.resource_manager import class_path, java, launch
 from hdl.yarn.settings import KEYTAB, Settings
 
 
@@ -22,17 +22,16 @@ def check(settings: Settings, offer: Offer) -> None:
     ------
     SpecError
     """
-    memory, vcores, gpus = offer.memory, offer.vcores, offer.gpus
-    if settings.gpus and gpus is None:
+    if settings.gpus and offer.gpus is None:
         raise SpecError(
             f"--worker-gpus: given {settings.gpus} (--device cuda asks for one); this cluster has no resource type "
             f"{launch.GPU}, or its configuration here does not name it: see docs/cuda.md. --worker-gpus 0 asks for none"
         )
     for flag, given, possible, unit in (
-        ("--worker-memory", settings.memory, memory, " MiB"),
-        ("--master-memory", settings.master_memory, memory, " MiB"),
-        ("--worker-vcores", settings.vcores, vcores, ""),
-        ("--worker-gpus", settings.gpus, gpus or 0, ""),
+        ("--worker-memory", settings.memory, offer.memory, " MiB"),
+        ("--master-memory", settings.master_memory, offer.memory, " MiB"),
+        ("--worker-vcores", settings.vcores, offer.vcores, ""),
+        ("--worker-gpus", settings.gpus, offer.gpus or 0, ""),
     ):
         if given > possible:
             raise SpecError(f"{flag}: given {given}{unit}; a container of this cluster has at most {possible}{unit}")
@@ -49,14 +48,17 @@ def check_place(settings: Settings, yarn: Yarn) -> None:
         names = sorted(yarn.queues())
         if names:  # the Fair scheduler lists none before it has made one, and makes those that are asked for
             raise SpecError(f"--queue: expected one of {', '.join(names)} (given {settings.queue!r})")
-    if settings.label and settings.label not in (labels := sorted(yarn.labels())):
-        raise SpecError(
-            f"--node-label: expected one of {', '.join(labels) or '(this cluster has none)'} (given {settings.label!r})"
-        )
+    if settings.label:
+        labels = sorted(yarn.labels())
+        if settings.label not in labels:
+            raise SpecError(
+                f"--node-label: expected one of {', '.join(labels) or '(this cluster has none)'} "
+                f"(given {settings.label!r})"
+            )
 
 
 def files(yarn: Yarn, settings: Settings, classes: str) -> dict[str, dict[str, Any]]:
-    """Describe the files that containers get, by their names there: see `Yarn.located`.
+    """Describe the files that containers get, by their names there: see `launch.located`.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def files(yarn: Yarn, settings: Settings, classes: str) -> dict[str, dict[str, A
 
 def of_workers(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Pick the files that workers get: those for Java where they may need it, by the cluster's tokens."""
-    return dict(files) if tokens.secure() else {name: file for name, file in files.items() if name == UNPACKED}
+    return dict(files) if java.secure() else {name: file for name, file in files.items() if name == UNPACKED}
 
 
 def put_keytab(yarn: Yarn, folder: str) -> str:
@@ -95,32 +97,35 @@ def put_keytab(yarn: Yarn, folder: str) -> str:
     return login.principal
 
 
-def make(
-    application: str, yarn: Yarn, settings: Settings, folder: str, credentials: Mapping[str, bytes], first: Any,
-    keytab: bool, files: Mapping[str, Mapping[str, Any]],
+def describe(
+    application: str, settings: Settings, folder: str, secret_keys: Mapping[str, bytes], tokens: Any,
+    files: Mapping[str, Mapping[str, Any]], keytab: Mapping[str, Any] | None,
 ) -> Submission:  # fmt: skip
-    """Describe the application and its master's container.
+    """Describe an application: its master's container, name, queue, label and attempts.
 
     Parameters
     ----------
     application : str
-        Its id.
-    yarn : Yarn
     settings : Settings
     folder : str
         The application's.
-    credentials : dict
-        The master's secret keys, by alias.
-    first : Java's Credentials or None
+    secret_keys : mapping
+        The master's, by alias.
+    tokens : Java's Credentials or None
         See `tokens.for_submission`.
-    keytab : bool
-        The folder has a keytab for the master.
     files : mapping
-        What else the master's container gets, by its name there: see `Yarn.located`.
+        What the master's container gets, by its name there: see `launch.located`.
+    keytab : mapping or None
+        The master's keytab, as one of them.
     """
     sent = {name: {**file, "archive": name == UNPACKED, "shared": True} for name, file in files.items()}
     if keytab:
-        sent[KEYTAB] = {**yarn.located(f"{folder}/{KEYTAB}"), "archive": False, "shared": False}
+        sent[KEYTAB] = {**keytab, "archive": False, "shared": False}
     variables = launch.environment(settings, bool(settings.archive), 1)
-    command = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
-    return Submission(application, settings, command, variables, sent, credentials, first)
+    words = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
+    return Submission(application, settings, words, variables, sent, secret_keys, tokens)
+
+
+def rejected(settings: Settings) -> str:
+    """Begin the sentence of an application that YARN does not take."""
+    return f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"

@@ -201,7 +201,7 @@ class Listening(Membership):
             return
         member.incarnation.leaving = event.reason
         self.message(f"worker {member.rank} on {member.host}: {event.reason}")
-        if not member.incarnation.trains:
+        if not self.takes_part(member):
             self.replace(member)
 
     def answered_before(self, member: Member, answer: Answer) -> None:

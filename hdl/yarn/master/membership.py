@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from hdl.errors import SpecError, WorkerError
+from hdl.errors import WorkerError
 from hdl.runners.base import Notify, Replaced
 from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control_server import Server
@@ -138,16 +138,6 @@ class Membership:
                 self.server.refuse(container.id)
                 self.containers.stop(container.id)
 
-    def share_out(self, shards: Sequence[Sequence[int]]) -> None:
-        """Give the workers, who are there, the shards of another dataset: the next training of a session."""
-        if self.elastic or len(shards) != len(self.places):
-            raise SpecError(
-                f"workers: this session has {len(self.places)}; expected at most one a shard, {len(shards)}"
-            )
-        self.shards = sum(map(len, shards))
-        for member, own in zip(self.places, shards, strict=True):
-            member.shards = list(own)
-
     def kept(self) -> list[dict[str, Any]]:
         """Describe the decoded data that the workers of a session keep: of each dataset the sum of all."""
         found: dict[str, dict[str, Any]] = {}
@@ -165,8 +155,8 @@ class Membership:
         return self.fewest < len(self.places)
 
     def takes_part(self, member: Member) -> bool:
-        """Tell whether the others need this member: its loss is theirs."""
-        return not self.elastic or member.incarnation.trains
+        """Tell whether somebody needs this member's worker: the others, or of a session an order of its own."""
+        return not self.elastic or member.incarnation.trains or member.order > 0
 
     def keys(self, member: Member) -> list[int]:
         """Name what a failure of a member is counted for: the shards at which it was, which others may be given next;

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hdl.errors import DeadlineError
+from hdl.errors import DeadlineError, SpecError
 from hdl.yarn.master.assignment import assign
 from hdl.yarn.master.listening import Listening
 from hdl.yarn.master.member import Member
@@ -31,6 +31,27 @@ class Participants(Listening):
 
     remesh = True
     _enough_since: float | None = None  # when as many were here as there have to be, before the first round
+
+    def share_out(self, shards: Sequence[Sequence[int]]) -> None:
+        """Give the workers, who are there, the shards of another dataset: the next training of a session.
+
+        Where their number may change, those that are there at the next command take part from then on.
+        """
+        if len(shards) != len(self.places):
+            raise SpecError(
+                f"workers: this session has {len(self.places)}; expected at most one a shard, {len(shards)}"
+            )
+        before, self.shards = self.shards, sum(map(len, shards))
+        if not self.elastic:
+            for member, own in zip(self.places, shards, strict=True):
+                member.shards = list(own)
+            return
+        self.members = []
+        for place in self.places:
+            mine = place.incarnation
+            mine.trains, mine.joining, mine.loaded = False, None, False
+            if self.shards != before:  # else who has decoded them keeps them
+                place.shards = []
 
     def gather(self) -> None:
         """Wait until all workers are here, or enough of them and those that come soon; share the shards out among them.

@@ -67,10 +67,6 @@ def program() -> str:
 
 
 def _machine() -> str:
-    # As JPype finds it, whose import takes 0.1 s of a client that needs no Java.
-    library = os.path.join(os.path.realpath(os.environ.get("JAVA_HOME") or "/none"), "lib/server/libjvm.so")
-    if os.path.exists(library):
-        return library
     try:
         import jpype
 

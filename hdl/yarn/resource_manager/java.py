@@ -269,7 +269,7 @@ def credentials_buffer(secret_keys: dict[str, bytes], tokens: Any = None) -> Any
 
 
 def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
-    """Call a function, of Java's mostly, in a thread with a deadline; a call that takes longer is left running.
+    """Call a function that calls Java, in a thread with a deadline; a call that takes longer is left running.
 
     Raises
     ------
@@ -286,16 +286,13 @@ def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
         except BaseException as error:
             box["error"] = error
         finally:
-            if started():
-                load_class("java.lang.Thread").detach()  # JPype has attached it, and Java would keep it for ever
+            load_class("java.lang.Thread").detach()  # JPype has attached it, and Java would keep it for ever
 
     thread = threading.Thread(target=run, name=THREAD, daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
         raise DeadlineError(f"{doing}: no answer within {seconds:g} s")
-    if "error" in box and not started():
-        raise box["error"]
     if "error" in box:
         with call(doing):
             raise box["error"]

@@ -10,11 +10,10 @@ from hdl.errors import DeadlineError
 
 CONNECT_SECONDS = 10.0
 FAILOVER_SECONDS = 45.0  # within which one of several ResourceManagers should have become the active one
-PORT = 8032
 ADDRESS, ADMIN_ADDRESS = "yarn.resourcemanager.address", "yarn.resourcemanager.admin.address"
 
 
-def check_listening(conf: Any, name: str = ADDRESS, port: int = PORT) -> None:
+def check_listening(conf: Any, name: str = ADDRESS, port: int = 8032) -> None:
     """Fail within seconds if the ResourceManager does not listen.
 
     Of several the active one listens alone. While there is none, but one that may become it, that is waited for, for
@@ -29,18 +28,9 @@ def check_listening(conf: Any, name: str = ADDRESS, port: int = PORT) -> None:
         _check_several(conf, name, port)
         return
     address = conf.getSocketAddr(name, f"0.0.0.0:{port}", port)
-    check_one(str(address.getHostString()), int(address.getPort()), name)
-
-
-def check_one(host: str, port: int, name: str = ADDRESS) -> None:
-    """Fail within seconds if the only ResourceManager does not listen at the address that a property gives.
-
-    Raises
-    ------
-    DeadlineError
-    """
-    if wrong := _silent(host, port):
-        raise DeadlineError(f"YARN's ResourceManager {host}:{port} ({name}) does not answer: {wrong}")
+    where = str(address.getHostString()), int(address.getPort())
+    if wrong := _silent(*where):
+        raise DeadlineError(f"YARN's ResourceManager {where[0]}:{where[1]} ({name}) does not answer: {wrong}")
 
 
 def _silent(host: str, port: int) -> str:
@@ -56,7 +46,7 @@ def _check_several(conf: Any, name: str, port: int) -> None:
     """Check that one of several ResourceManagers listens, or comes to listen."""
     ids = [str(each) for each in conf.getTrimmedStringCollection("yarn.resourcemanager.ha.rm-ids")]
     served, administered = (
-        {one: address for one in ids if (address := _address_of(conf, key, number, one))}
+        {one: address for one in ids if (address := address_of(conf, key, number, one))}
         for key, number in ((name, port), (ADMIN_ADDRESS, 8033))
     )
     until = time.monotonic() + FAILOVER_SECONDS
@@ -73,7 +63,7 @@ def _check_several(conf: Any, name: str, port: int) -> None:
         time.sleep(0.5)
 
 
-def _address_of(conf: Any, name: str, port: int, one: str) -> tuple[str, int] | None:
+def address_of(conf: Any, name: str, port: int, one: str) -> tuple[str, int] | None:
     """Return where one of several ResourceManagers listens; None where the configuration does not say."""
     text = str(conf.getTrimmed(f"{name}.{one}", "") or conf.getTrimmed(f"yarn.resourcemanager.hostname.{one}", ""))
     host, separator, number = text.rpartition(":")

@@ -1,4 +1,4 @@
-"""A training that this worker carries out alone, the driver's part too: a trial of a search, in a session."""
+"""What a session's worker carries out alone: a trial of a search, the driver's part too, or an estimator's fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def train(
     config: dict[str, Any], kept: KeptHosts, link: MasterLink, faults: Faults, check: Callable[[], None],
     header: tuple[int, int],
 ) -> dict[str, Any]:  # fmt: skip
-    """Train as a task config says; returns the outcome's fields.
+    """Train as a task config says; returns the outcome's fields, of a fit none.
 
     Parameters
     ----------
@@ -65,6 +65,11 @@ def train(
             flush()
 
     room = int(link.memory_limit * DATA_SHARE)
+    if job.asked:
+        from hdl.runners import fits
+
+        fits.carry_out(job.asked["fit"], settings.threads or settings.vcores, settings.device, room, beat)
+        return {}
     runner = trial.Alone(kept, settings.threads or settings.vcores, settings.device, room, beat)
     try:
         return trial.outcome_fields(trial.train(job, runner, hear))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hdl import timeline
-from hdl.yarn.api.interface import MASTER_VCORES, TYPE, Offer, Report, Submission, checked, most_first, unknown
+from hdl.yarn.client.interface import MASTER_VCORES, TYPE, Offer, Report, Submission, checked, unknown
 from hdl.yarn.names import GPU
 from hdl.yarn.resource_manager import java, listening
 
@@ -18,44 +18,56 @@ RECORDS = "org.apache.hadoop.yarn.api.records"
 FILES = "org.apache.hadoop.fs"
 
 
-class Java:
-    """Does what `interface.Yarn` says; it starts Java and connects when it is first asked, and stays connected.
+@cache
+def connect() -> tuple[Any, Any]:
+    """Start Java, read the configuration, check that its ResourceManager listens, and make YARN's client.
 
-    Every method may raise DeadlineError where the ResourceManager does not listen, and Unavailable where JPype, Java,
-    Hadoop or its configuration is missing.
+    Once a process: this one keeps both.
+
+    Returns
+    -------
+    Java's Configuration, YarnClient
+
+    Raises
+    ------
+    DeadlineError
+        The ResourceManager does not answer.
+    Unavailable
+        JPype, Java, Hadoop or its configuration is missing.
+    """
+    java.start()
+    timeline.reached("client", "java")
+    conf = java.configuration(java.IMPATIENT)
+    timeline.reached("client", "configuration")
+    listening.check_listening(conf)
+    java.check_login()
+    with java.call("YARN's client"):
+        client = java.load_class("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
+        client.init(conf)
+        client.start()
+    timeline.reached("client", "YARN's client")
+    return conf, client
+
+
+class Java:
+    """Does what `interface.Yarn` says; it connects when it is first asked.
+
+    Parameters
+    ----------
+    connect : function
+        As the one of this name; only one thread is in it at a time.
     """
 
-    def __init__(self) -> None:
-        self._connecting = threading.Lock()
-        self._connected: tuple[Any, Any] | None = None
-
-    def connect(self) -> tuple[Any, Any]:
-        """Connect; returns Java's Configuration and its YarnClient."""
-        with self._connecting:
-            self._connected = self._connected or self._connect()
-            return self._connected
-
-    def _connect(self) -> tuple[Any, Any]:
-        java.start()
-        timeline.reached("client", "java")
-        conf = java.configuration(java.IMPATIENT)
-        timeline.reached("client", "configuration")
-        listening.check_listening(conf)
-        java.check_login()
-        with java.call("YARN's client"):
-            client = java.load_class("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
-            client.init(conf)
-            client.start()
-        timeline.reached("client", "YARN's client")
-        return conf, client
+    def __init__(self, connect: Any):
+        self._connect = connect
 
     @property
     def _conf(self) -> Any:
-        return self.connect()[0]
+        return self._connect()[0]
 
     @property
     def _yarn(self) -> Any:
-        return self.connect()[1]
+        return self._connect()[1]
 
     def offer(self) -> Offer:
         yarn = self._yarn
@@ -83,8 +95,10 @@ class Java:
             return [str(label.getName()) for label in yarn.getClusterNodeLabels()]
 
     def submit(self, submission: Submission) -> None:
+        from hdl.yarn.client.submission import rejected
+
         context, yarn = _context(submission), self._yarn
-        with java.call(submission.doing):
+        with java.call(rejected(submission.settings)):
             yarn.submitApplication(context)
 
     def report(self, application: str) -> Report:
@@ -170,7 +184,7 @@ class Java:
                 blocks = place.getFileSystem(conf).getFileBlockLocations(place, split.start, split.length)
                 for host in {str(host) for block in blocks for host in block.getHosts()}:
                     held[host] = held.get(host, 0) + split.length
-        return most_first(held)
+        return sorted(held, key=lambda host: (-held[host], host))
 
     def preload(self) -> None:
         """Load a thousand classes and a configuration, which HDFS's client needs."""

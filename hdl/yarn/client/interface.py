@@ -1,13 +1,13 @@
 """What hdl asks of YARN, and of the HDFS that its applications' folders are on, whichever client asks it.
 
-There are two: Hadoop's own (`java_client`), and one that needs no Java (`native`); `choice` chooses.
+There are two: Hadoop's own (`java_client`), and one that needs no Java (`native`); `connection` chooses.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hdl.errors import SpecError
@@ -123,13 +123,11 @@ class Submission:
     command: str
     variables: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
-    secret_keys: Mapping[str, bytes] = field(repr=False)
-    tokens: Any = field(default=None, repr=False)
+    secret_keys: Mapping[str, bytes]
+    tokens: Any = None
 
-    @property
-    def doing(self) -> str:
-        """Words, for the sentence of a refusal, what YARN was asked to do."""
-        return f"YARN rejected the application: name {self.settings.name!r}, queue {self.settings.queue or 'default'!r}"
+    def __repr__(self) -> str:
+        return f"<Submission of {self.application}: keys not shown>"
 
 
 class Yarn(Protocol):
@@ -208,8 +206,3 @@ def checked(application: str) -> tuple[int, int]:
 def unknown(application: str) -> SpecError:
     """Make the error of an application that YARN does not know."""
     return SpecError(f"{application}: this cluster has no such application, or has forgotten it")
-
-
-def most_first(held: Mapping[str, int]) -> list[str]:
-    """List hosts by the bytes that they hold, most first; equal ones by name."""
-    return sorted(held, key=lambda host: (-held[host], host))

@@ -10,10 +10,10 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from hdl.yarn.api.interface import Unable
+from hdl.errors import HdlError
 
 
-class Malformed(Unable):
+class Malformed(HdlError, ValueError):
     """Bytes are no message, or not a whole one."""
 
 
@@ -96,17 +96,17 @@ class Message:
         while at < len(content):
             tag, at = read_varint(content, at)
             kind = tag & 7
+            value: int | bytes
             if kind == 0:
                 value, at = read_varint(content, at)
-                self._fields.setdefault(tag >> 3, []).append(value)
             else:
-                length = {1: 8, 5: 4}.get(kind)
+                length = {1: 8, 5: 4}.get(kind, -1)
                 if kind == 2:
                     length, at = read_varint(content, at)
-                if length is None or length > len(content) - at:
+                if not 0 <= length <= len(content) - at:
                     raise Malformed(f"a field of type {kind} before byte {at} of {len(content)}")
-                self._fields.setdefault(tag >> 3, []).append(content[at : at + length])
-                at += length
+                value, at = content[at : at + length], at + length
+            self._fields.setdefault(tag >> 3, []).append(value)
 
     def __contains__(self, number: int) -> bool:
         return number in self._fields
