@@ -89,6 +89,9 @@ class Connection:
                         raise
                     if isinstance(error, TimeoutError) or time.monotonic() > until:
                         raise DeadlineError(f"no answer from {self._where()}: {error}") from None
+                except BaseException:  # Ctrl-C before an answer was read, which the next call would take for its own
+                    self.close()
+                    raise
                 self._addresses.append(self._addresses.pop(0))
                 tried += 1
                 if tried % len(self._addresses) == 0:
