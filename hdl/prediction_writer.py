@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.arrow import pa, pq, pycsv
 from hdl.errors import DataError, SpecError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SUFFIXES = (".csv", ".parquet", ".npy")
 _NPY_HEADER = 128  # bytes set aside for the header, which is known only at the end
@@ -115,8 +113,6 @@ class Writer:
         DataError
             A record without an answer, among labels alone as npy of a type that has no value for it.
         """
-        import pyarrow as pa
-
         self._n += len(out)
         lost = None if good is None or good.all() else ~good
         if self._suffix == ".npy":
@@ -167,8 +163,6 @@ class Writer:
         return labels
 
     def _arrow_schema(self) -> Any:
-        import pyarrow as pa
-
         fields = [] if self._labels_only else [(name, pa.from_numpy_dtype(self._out)) for name in self._columns]
         if isinstance(self._classes, pa.DataType):
             fields.insert(0, ("label", self._classes))
@@ -187,12 +181,9 @@ class Writer:
         return [None if label is None else str(label) for label in plain] if self._text else plain
 
     def _arrow_writer(self) -> Any:
-        import pyarrow.csv
-        import pyarrow.parquet
-
         if self._suffix == ".csv":
-            return pyarrow.csv.CSVWriter(self._file, self._schema)
-        return pyarrow.parquet.ParquetWriter(self._file, self._schema)
+            return pycsv.CSVWriter(self._file, self._schema)
+        return pq.ParquetWriter(self._file, self._schema)
 
 
 def refuse_kept(suffix: str, kept: Any) -> None:
@@ -208,8 +199,6 @@ def refuse_kept(suffix: str, kept: Any) -> None:
     ------
     SpecError
     """
-    import pyarrow as pa
-
     if kept and suffix == ".npy":
         raise SpecError("--keep: npy holds the answers alone, as one array of numbers; write .csv or .parquet")
     for field in kept if isinstance(kept, pa.Schema) and suffix == ".csv" else ():
@@ -220,8 +209,6 @@ def refuse_kept(suffix: str, kept: Any) -> None:
 
 def _as_kept(kept: pa.RecordBatch | None, schema: pa.Schema, n: int) -> list[Any]:
     """Makes the columns of n records that are kept, of the types that the file has; nulls where nothing is known."""
-    import pyarrow as pa
-
     if kept is None:
         return [pa.nulls(n, field.type) for field in schema]
     return [column.cast(field.type) for column, field in zip(kept.columns, schema, strict=True)]

@@ -11,6 +11,7 @@ from typing import NoReturn
 # Imports make objects by the hundred thousand that all stay: Python's own threshold of 700 has them looked through at
 # each step of the way, for 30 ms of a worker's start.
 OBJECTS = 50_000
+begun = False  # whether this process is one of hdl's programs
 
 
 def begin() -> None:
@@ -18,6 +19,8 @@ def begin() -> None:
 
     NumPy multiplies little here, for which threads that wait for work in a busy loop do not pay.
     """
+    global begun
+    begun = True
     gc.set_threshold(OBJECTS, 20, 20)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -81,7 +81,7 @@ class Delimited(TextSource):
             if not rows and len(lines) == 1 and header.by != "model":  # no row of a model's table is no mistake
                 what = f"a header alone ({some(self.header_names)}); expected lines of samples below it"
                 raise DataError(what, self.first)
-            if not rows and not self._settled:
+            if not rows and lines[1:] and not self._settled:
                 self._refuse_all(lines[1])
         self.titles = self.header_names or [str(i) for i in range(self.width)]
         self._repeated = twice

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hdl import fs
+from hdl.arrow import pa, pq
 from hdl.metrics import METRICS
 from hdl.outputs import put
 from hdl.search.trials import Asked, Trial, ranked, state_of
@@ -16,8 +17,6 @@ TABLE, REPORT = "search.parquet", "report.html"
 
 def table(asked: Asked, trials: Sequence[Trial], stopped: set[int]) -> Any:
     """Makes the table of results, a row a trial, as an Arrow table; of its columns only `seconds` tells a time."""
-    import pyarrow as pa
-
     ordered = sorted(trials, key=lambda each: each.number)
     found = [each.result for each in ordered]
     rank = {
@@ -54,8 +53,6 @@ def table(asked: Asked, trials: Sequence[Trial], stopped: set[int]) -> Any:
 
 def write(out: str, made: Any) -> None:
     """Writes ``search.parquet``."""
-    import pyarrow.parquet as pq
-
     stream = io.BytesIO()
     pq.write_table(made, stream)
     put(fs.join(out, TABLE), stream.getvalue())

@@ -139,7 +139,10 @@ def wait_end(name: str, seconds: float = 60.0) -> None:
     """
     until, own = time.monotonic() + seconds, places.place(name)
     while own.is_dir():
-        held = places.lock(own)
+        try:
+            held = places.lock(own, new=False)
+        except FileNotFoundError:  # it goes with its process
+            return
         if held is not None:
             os.close(held)
             return

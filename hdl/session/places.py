@@ -88,9 +88,21 @@ def check_private(own: Path) -> None:
         raise SpecError(f"{own}: expected a folder of ours (uid {os.geteuid()}) with mode 700 (it is of {rights})")
 
 
-def lock(own: Path) -> int | None:
-    """Take a session's lock, which its process holds while it lives; None if another process has it."""
-    held = os.open(own / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def lock(own: Path, new: bool = True) -> int | None:
+    """Take a session's lock, which its process holds while it lives; None if another process has it.
+
+    Parameters
+    ----------
+    own : Path
+    new : bool
+        Make it where there is none. False: the session is there, or may go at any moment.
+
+    Raises
+    ------
+    FileNotFoundError
+        The session has gone with its folder, where no lock is to be made.
+    """
+    held = os.open(own / LOCK, (os.O_CREAT if new else 0) | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

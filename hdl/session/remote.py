@@ -75,7 +75,7 @@ def ended(session: str, died: Callable[[], Any] = lambda: None) -> SessionEnded:
     own, until = places.place(session), time.monotonic() + DYING_SECONDS
     while record := places.read_record(own):
         with suppress(FileNotFoundError):  # it has just gone with its process
-            if (held := places.lock(own)) is not None:
+            if (held := places.lock(own, new=False)) is not None:
                 os.close(held)
                 died()
                 return SessionEnded(places.died(session, record))

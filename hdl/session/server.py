@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hdl import quick, session
-from hdl.errors import HdlError, SpecError, WorkerError
+from hdl.errors import HdlError, Interrupted, SessionEnded, SpecError, WorkerError
 from hdl.session import places
 from hdl.session.beside import Beside
 from hdl.session.client import SHOWN
@@ -258,8 +258,14 @@ class Server:
             return trial.outcome_fields(self.workers.train(job, notify, wanted, *place))
 
         def fitted() -> dict[str, Any]:
-            with self._counted():
-                self.workers.fit(str(fields["order"]), wanted)
+            try:
+                with self._counted():
+                    self.workers.fit(str(fields["order"]), wanted)
+            except (KeyboardInterrupt, Interrupted):
+                if not self._stopped:
+                    raise KeyboardInterrupt from None
+                ended = {**self.record, "ended": self.ended or "it was stopped"}
+                raise SessionEnded(places.died(self.record["name"], ended)) from None
             return {}
 
         try:

@@ -58,7 +58,7 @@ class Trial:
     def __init__(self, name, cluster, data, table, expected, home, here):
         self.row, self.name, self.cluster, self.home = ROWS[name], name, cluster, home
         self.data, self.table, self.expected, self.here = data, table, expected, Path(here)
-        self.after, self.broken = [], []
+        self.after, self.broken, self.noted = [], [], {}
 
     def must(self, good, otherwise):
         """Note what is not as promised."""
@@ -106,6 +106,7 @@ class Trial:
             return {"row": self.name, "status": status, "broken": [f"no table was made: {said[-2000:]}"]}
         self.broken += differs(row, status, said, version.number)
         figures = {"row": self.name, "pause": round(training.recovery(), 1), "lost": lost(said), "status": status}
+        figures |= self.noted
         figures["equal"] = None if row.status else self._equal(training, out)
         figures |= self._left(training, before, temporary)
         if watch:

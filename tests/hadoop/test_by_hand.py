@@ -39,7 +39,7 @@ def began(cluster, folder, request):
     return data, f"{folder}/one", f"{folder}/zero"
 
 
-@pytest.mark.full  # test_jobs.py has `pydoop submit`, test_every_column.py a round by these mappers and reducers
+@pytest.mark.full  # test_every_column.py has a round by these mappers and reducers, and below is one by hand
 def test_pydoop_submit_makes_a_round_whose_output_is_a_table(run, archive, folder, began):
     data, one, zero = began
     run(*PYDOOP, *ARGUMENTS,

@@ -81,6 +81,8 @@ def submit(run, folder, environment, python, payloads, **options):
     )  # fmt: skip
 
 
+# test_every_column.py has pydoop, a combiner and the packed environment; test_yarn.py workers beside their data.
+@pytest.mark.full
 def test_pydoop_moves_bytes_beside_the_data_with_the_packed_environment(run, folder, environment):
     payloads = [({"shard": shard}, [sorted(ALL)[shard % 2]]) for shard in range(2)]
     done = submit(run, folder, environment, PYTHON, payloads)

@@ -21,7 +21,9 @@ HOME = "hdfs:///user/ada/refused"
 DATA, TABLE = f"{HOME}/d.csv", f"{HOME}/table"
 CLOSED = "hdfs:///user/bob/closed"  # in a folder that bob alone may enter
 RUNNERS = ("local", "mapreduce", "streaming", "yarn")
-full = pytest.mark.full  # goes the same way as another one that is always run
+# Goes the same way as another one that is always run: HDFS asks first for a ticket, a clock and rights in one place,
+# and YARN in another. tests/unit has the sentences (test_java_errors.py) and what a login says (test_kerberos.py).
+full = pytest.mark.full
 
 
 def train(runner, data=DATA, table=TABLE):
@@ -56,10 +58,10 @@ def refused(done, sentence, status=None):
 @pytest.fixture(scope="module")
 def asked(secure, tmp_path_factory):
     """`asked("import", user="ada", …)`: what a command of `COMMANDS`, or a list of arguments, has said."""
-    file = tmp_path_factory.mktemp("refused") / "d.csv"
-    file.write_text("a,b,c,label\n" + "".join(f"{k},{k % 3},{k % 5},{k % 2}\n" for k in range(40)))
-    secure.run("hadoop", "fs", "-mkdir", "-p", HOME)
-    secure.run("hadoop", "fs", "-put", "-f", file, DATA)
+    folder = tmp_path_factory.mktemp("refused") / "refused"
+    folder.mkdir()
+    (folder / "d.csv").write_text("a,b,c,label\n" + "".join(f"{k},{k % 3},{k % 5},{k % 2}\n" for k in range(40)))
+    secure.run("hadoop", "fs", "-put", "-f", folder, HOME)
 
     def asked(command, *flags, before=(), **settings):
         arguments = [*before, *HDL, *(COMMANDS[command] if isinstance(command, str) else command), *flags]
@@ -120,7 +122,8 @@ def test_an_expired_ticket(asked, clock, secure, command):
     )
 
 
-@pytest.mark.parametrize("command", first("status"))
+@full  # tests/unit/test_java_errors.py has the sentence, tests/runner/test_clocks.py workers whose clocks differ
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_clock_that_differs(asked, clock, command):
     sentence = r"this machine's clock differs from the cluster's by more than Kerberos allows, mostly 5 minutes"
     refused(asked(command, before=[*clock, "+20m"]), sentence, 10)
@@ -129,17 +132,16 @@ def test_a_clock_that_differs(asked, clock, command):
 @pytest.mark.parametrize(
     ("principal", "keys", "sentence"),
     [
-        pytest.param(
-            "nobody", "ada", r"--keytab \S+: holds no key of --principal nobody; it holds those of ada@", marks=full
-        ),
+        ("nobody", "ada", r"--keytab \S+: holds no key of --principal nobody; it holds those of ada@"),
         ("ada@ELSE.TEST", "ada", r"--keytab \S+: holds no key of --principal ada@ELSE.TEST; it holds those of ada@"),
     ],
 )
+@full  # tests/unit/test_kerberos.py has it, by a KDC of its own
 def test_a_wrong_principal(asked, secure, principal, keys, sentence):
     refused(asked("import", "--principal", principal, "--keytab", secure.keytab(keys), user=None), sentence, 2)
 
 
-@pytest.mark.parametrize("command", ["import", "status"])
+@pytest.mark.parametrize("command", [pytest.param("import", marks=full), "status"])
 def test_a_keytab_and_no_ticket_is_let_in(asked, secure, command):
     login = ["--principal", "ada", "--keytab", secure.keytab("ada")]
     done = asked(COMMANDS[command] if command == "status" else ["inspect", TABLE], *login, user=None)
@@ -183,7 +185,8 @@ def elsewhere(secure, tmp_path_factory):
         process.terminate()
 
 
-@pytest.mark.parametrize("command", first("import"))
+@full
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_ticket_of_another_realm(asked, elsewhere, command):
     sentence = (
         r"no rule of hadoop.security.auth_to_local makes a user of ada@ELSE.TEST: log in as a principal of the clu"
@@ -203,14 +206,21 @@ def test_a_ticket_of_another_realm_that_has_a_rule(asked, elsewhere, configured)
 @pytest.mark.parametrize(
     ("command", "file", "properties", "sentence"),
     [
-        ("import", "core-site.xml", {"hadoop.security.authentication": "simple"}, "this cluster demands Kerberos and"),
-        ("status", "core-site.xml", {"hadoop.security.authentication": "simple"}, "this cluster demands Kerberos and"),
-        ("status", "core-site.xml", {"hadoop.rpc.protection": "authentication"}, "client and cluster agree on no pro"),
-        (
-            "status",
-            "yarn-site.xml",
-            {"yarn.resourcemanager.principal": "rm/else@HDL.TEST"},
-            "expects rm/else@HDL.TEST:",
+        pytest.param(
+            "import", "core-site.xml", {"hadoop.security.authentication": "simple"}, "this cluster demands Kerberos an",
+            marks=full,
+        ),
+        pytest.param(
+            "status", "core-site.xml", {"hadoop.security.authentication": "simple"}, "this cluster demands Kerberos an",
+            marks=full,
+        ),
+        pytest.param(
+            "status", "core-site.xml", {"hadoop.rpc.protection": "authentication"}, "client and cluster agree on no",
+            marks=full,
+        ),
+        pytest.param(
+            "status", "yarn-site.xml", {"yarn.resourcemanager.principal": "rm/else@HDL.TEST"},
+            "expects rm/else@HDL.TEST:", marks=full,
         ),
         (
             "status",
@@ -219,12 +229,12 @@ def test_a_ticket_of_another_realm_that_has_a_rule(asked, elsewhere, configured)
             "does not say which principal the server",
         ),
     ],
-)
+)  # fmt: skip
 def test_another_cluster_s_configuration(asked, configured, command, file, properties, sentence):
     refused(asked(command, **configured(file, properties)), sentence, 10)
 
 
-@pytest.mark.parametrize("command", ["import", "status"])
+@pytest.mark.parametrize("command", [pytest.param("import", marks=full), "status"])
 def test_acting_for_another_user(asked, command):
     refused(asked(command, "--proxy-user", "bob"), r"ada@\S+ may not act for bob: hadoop.proxyuser.ada.users", 10)
     if command == "status":
@@ -243,12 +253,16 @@ def test_no_rights_on_data_or_table(asked, runner):
     refused(asked(train(runner, table=CLOSED)), MAY_NOT)
 
 
-@pytest.mark.parametrize("command", [["import", CLOSED, f"{HOME}/parts"], ["predict", CLOSED, DATA, "--out", "-"]])
+@pytest.mark.parametrize(
+    "command",
+    [["import", CLOSED, f"{HOME}/parts"], pytest.param(["predict", CLOSED, DATA, "--out", "-"], marks=full)],
+)
 def test_no_rights_on_what_other_commands_read(asked, command):
     refused(asked(command), MAY_NOT)
 
 
-@pytest.mark.parametrize("runner", ["streaming", pytest.param("mapreduce", marks=full)])
+@full
+@pytest.mark.parametrize("runner", ["streaming", "mapreduce"])
 def test_no_rights_on_the_staging_folder_of_jobs(asked, configured, runner):
     staging = configured("mapred-site.xml", {"yarn.app.mapreduce.am.staging-dir": "/user/bob/staging"})
     sentence = (
@@ -284,7 +298,8 @@ def private(secure):
         secure.run("yarn", "rmadmin", "-refreshQueues", user="yarn", check=False)
 
 
-@pytest.mark.parametrize("runner", ["yarn", *(pytest.param(name, marks=full) for name in RUNNERS[1:3])])
+@full
+@pytest.mark.parametrize("runner", ["yarn", *RUNNERS[1:3]])
 def test_no_rights_on_a_queue(asked, configured, private, runner):
     flags = ["--queue", private, "--detach"] if runner == "yarn" else []
     named = configured("mapred-site.xml", {"mapreduce.job.queuename": private})
@@ -292,6 +307,7 @@ def test_no_rights_on_a_queue(asked, configured, private, runner):
     refused(asked(runner, *flags, **named), sentence)
 
 
+@full  # tests/unit/test_hadoop_access.py has what it says of tickets
 def test_doctor_says_what_to_do(asked, secure):
     done = asked(["doctor"], user=None)
     assert re.search(r"ticket +none in KRB5CCNAME.*\n +→ kinit", done.stdout)

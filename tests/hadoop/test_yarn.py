@@ -121,6 +121,7 @@ def test_async_ends_within_what_average_reaches_and_tells_how_far_workers_were_a
 # --- what cannot be done ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full  # tests/runner has workers' errors with their places, test_yarn_apps.py the way to the log
 def test_a_bad_sample_arrives_with_file_line_application_and_the_way_to_the_log(folder, train):
     data = put_csv(f"{folder}/data", bad=50)
     training = train(data, "--epochs", "3", workers=2)

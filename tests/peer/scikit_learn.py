@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+import sklearn.neural_network
+
 IMPORTS = {"mlp": "MLPClassifier, MLPRegressor", "rbm": "BernoulliRBM"}
 # What the files take from scikit-learn's own conftest, and the one generator that estimators without a seed draw from.
 CONFTEST = """
@@ -28,8 +30,11 @@ def pytest_configure(config):
 
 def of_installed(part: str, python: Sequence[str]) -> str:
     """Read `test_mlp.py` or `test_rbm.py` of the scikit-learn that a Python has, and change its import."""
-    code = "import sklearn.neural_network; print(sklearn.neural_network.__file__)"
-    place = subprocess.run([*python, "-c", code], check=True, capture_output=True, text=True, timeout=120).stdout
+    if [*python] == [sys.executable]:
+        place = sklearn.neural_network.__file__
+    else:
+        code = "import sklearn.neural_network; print(sklearn.neural_network.__file__)"
+        place = subprocess.run([*python, "-c", code], check=True, capture_output=True, text=True, timeout=120).stdout
     path = Path(place.strip()).parent / "tests" / f"test_{part}.py"
     text, wanted = path.read_text(), f"from sklearn.neural_network import {IMPORTS[part]}\n"
     assert text.count(wanted) == 1, f"{path} has no line {wanted!r}"

@@ -185,7 +185,7 @@ def test_what_runs_goes_on_when_its_client_dies(session, csv, tmp_path):
     assert Table(str(tmp_path / "model")).latest() == 40
 
 
-@pytest.mark.parametrize("when", ["idle", "in a round"])
+@pytest.mark.parametrize("when", [pytest.param("idle", marks=pytest.mark.full), "in a round"])
 def test_a_worker_that_dies_is_replaced(when, session, csv, tmp_path):
     words, victim = [*TRAIN, "--epochs", "60", "--quiet"], state(session)["pids"][0]
     if when == "idle":
@@ -292,6 +292,7 @@ def test_a_folder_that_others_can_enter_is_refused(session):
         own.chmod(0o700)
 
 
+@pytest.mark.full  # one that is lost and goes on, below, has that table too
 def test_a_search_by_a_session_gives_the_table_of_one_without(session, csv, tmp_path):
     words = [*TRAIN, "--epochs", "3", "--validation", "0.2", "--trials", "3", "--scheduler", "halving",
              "--param", "lr=0.001:0.1", "--quiet"]  # fmt: skip

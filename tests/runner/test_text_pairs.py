@@ -63,6 +63,7 @@ def test_workers_count_and_give_the_local_runners_bytes(texts, tmp_path, alone, 
     assert trained(YarnHere(3, publish_every=0), texts, tmp_path / "yarn2" / "table") == alone
 
 
+@pytest.mark.full  # test_every_column.py loses all of them in the same pass
 def test_a_worker_lost_while_counting_changes_no_byte(texts, tmp_path, alone, small, monkeypatch):
     monkeypatch.setenv("HDL_FAULT", "loading:0:1:1:KILL")
     assert trained(YarnHere(2), texts, tmp_path / "yarn") == alone

@@ -15,7 +15,7 @@ TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
     "errors": set(),
-    "arrow": set(),
+    "arrow": {"quick"},
     "quick": set(),
     "unpacked": set(),
     "strict_json": set(),

@@ -104,3 +104,29 @@ def test_a_command_ends_at_once_but_for_what_is_to_be_done_at_the_end(words, sta
     assert done.returncode == status
     assert done.stdout.splitlines()[-1] == "registered"
     assert ("hdl 0." in done.stdout) == (status == 0)
+
+
+def test_a_program_of_hdl_makes_arrays_of_arrow_without_pandas():
+    made = (
+        "from hdl.arrow import pa, pc\nimport numpy as np\n"
+        "assert pa.array(np.array([1, np.nan]), from_pandas=True).null_count == 1\n"
+        "assert pc.sum(pa.array([1, 2])).as_py() == 3"
+    )
+    assert "pandas" not in loaded(f"from hdl import quick\nquick.begin()\n{made}")
+    pandas = "import pandas as pd\nassert pa.array(pd.Series([1, 2])).to_pylist() == [1, 2]"
+    loaded(f"{made}\n{pandas}")
+    assert "pandas" in loaded(f"from hdl import quick\nquick.begin()\n{made}\n{pandas}")
+
+
+def test_answers_are_written_without_pandas(images, tmp_path):
+    model, flags = str(tmp_path / "model"), ["--epochs", "1", "-q", "--no-report"]
+    code = f"""
+from hdl import quick
+quick.begin()
+from hdl import cli
+assert cli.run({["train", str(images), "--out", model, *flags]!r}) == 0
+assert cli.run({["predict", model, str(images), "--out", str(tmp_path / "a.csv")]!r}) == 0"""
+    modules = loaded(code)
+    assert "pyarrow" in modules
+    assert "pandas" not in modules
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 41

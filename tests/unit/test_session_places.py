@@ -2,7 +2,7 @@
 
 import socket
 
-from hdl.session import places
+from hdl.session import client, places
 
 
 def test_who_has_gone_is_known_at_once():
@@ -15,3 +15,9 @@ def test_who_has_gone_is_known_at_once():
         assert ours.recv(9) == b"more"  # it is still to be read
         theirs.close()
         assert places.gone(ours)
+
+
+def test_who_waits_for_a_sessions_end_makes_nothing_in_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "place", lambda name: tmp_path)
+    client.wait_end("gone")  # its process has removed the lock, and is about to remove the folder
+    assert not [*tmp_path.iterdir()]

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hdl.arrow import pa
 from hdl.data.guess import is_number
 from hdl.data.tabular.cells import BLANKS, MARKS, Dialect
 from hdl.data.tabular.date_cells import FORMS, NAMED
@@ -148,8 +149,6 @@ def _thousands(numbers: Sequence[str], usual: Dialect) -> Finding | None:
 
 def _all_numbers(cells: Iterable[str]) -> bool:
     """Tell fast whether texts are surely all numbers; what Arrow reads as one, `float` does."""
-    import pyarrow as pa  # when it is first needed: its import takes long
-
     try:
         pa.array([*cells], pa.string()).cast(pa.float64())
     except (pa.ArrowInvalid, UnicodeEncodeError):
