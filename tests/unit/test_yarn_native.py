@@ -86,8 +86,13 @@ def described(**fields):
 
 
 def test_an_offer_names_application_and_the_largest_container(yarn, server):
-    assert yarn.offer() == Offer("application_1700000000000_0001", 4096, 4, 2)
+    assert yarn.offer() == Offer("application_1700000000000_0001", 4096, 4)
     assert server.users == ["ada"]
+
+
+def test_gpus_are_offered_where_the_configuration_here_names_them(server, conf):
+    conf(server.address, yarn_resource__types="fpga, yarn.io/gpu")
+    assert connection.client().offer().gpus == 2
 
 
 def test_a_submission_says_what_is_given_and_leaves_the_rest_to_the_queue(yarn, server):
@@ -228,6 +233,40 @@ def test_a_lost_answer_submits_once(yarn, server):
     assert yarn.native
 
 
+def test_an_application_that_a_restarting_yarn_has_not_kept_is_submitted_again(yarn, server):
+    real = server.submitApplication
+    server.submitApplication = lambda user, request: (
+        real(user, request) if server.calls.count("submitApplication") > 1 else {}
+    )
+    yarn.submit(described())
+    assert server.calls.count("submitApplication") == 2
+    assert list(server.contexts) == [NUMBER]
+
+
+def test_one_that_is_never_kept_is_given_up(yarn, server, monkeypatch):
+    monkeypatch.setattr(native, "SETTLE_SECONDS", 0.1)
+    server.submitApplication = lambda user, request: {}
+    with pytest.raises(DeadlineError, match=r"YARN rejected the application: .* it is not known to YARN after"):
+        yarn.submit(described())
+
+
+def test_a_call_that_is_interrupted_leaves_no_answer_to_the_next(yarn, server, monkeypatch):
+    """As Ctrl-C does to who follows a training, which is killed then."""
+    server.applications[NUMBER] = ["ada", "RUNNING", ""]
+    assert yarn.report(APP).state == "RUNNING"
+    received = rpc._received
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(rpc, "_received", received)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rpc, "_received", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        yarn.report(APP)
+    yarn.kill(APP)
+    assert server.applications[NUMBER][1] == "KILLED"
+
+
 def test_a_server_that_cuts_is_asked_again(yarn, server):
     server.before += [cut, cut]
     assert yarn.offer().memory == 4096
@@ -258,24 +297,6 @@ def test_one_that_says_nothing_is_given_up(yarn, server, monkeypatch):
     server.getNewApplication = lambda user, request: time.sleep(1) or {}
     with pytest.raises(DeadlineError, match=r"^a new application: "):
         yarn.offer()
-
-
-def test_who_interrupts_a_call_may_make_the_next_one(yarn, server, monkeypatch):
-    real, interrupted = rpc._received, []
-
-    def interrupt(*arguments):
-        if not interrupted:
-            interrupted.append(1)
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr("hdl.yarn.client.rpc._received", interrupt)
-    monkeypatch.setattr("tests.unit.resource_manager._received", real)
-    server.applications[NUMBER] = ["ada", "RUNNING", ""]
-    with pytest.raises(KeyboardInterrupt):
-        yarn.offer()
-    yarn.kill(APP)
-    assert server.applications[NUMBER][1] == "KILLED"
 
 
 def test_a_server_that_asks_for_more_is_left_to_hadoops_client(yarn, server):

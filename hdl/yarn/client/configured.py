@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from hdl import hadoop_conf, identity, kerberos
 
-FILES = (*hadoop_conf.FILES, "yarn-site.xml")
+FILES = (*hadoop_conf.FILES, "yarn-site.xml", "resource-types.xml")
 NAME = re.compile(r"[A-Za-z0-9_][\w.-]*\$?", re.ASCII)  # of a user, of which no rule of Hadoop's makes another one
 # Settings that only Hadoop's client heeds.
 FOREIGN = ("yarn.client.failover-proxy-provider", "hadoop.socks.server", "hadoop.rpc.socket.factory.class.default")

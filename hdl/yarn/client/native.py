@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from hdl import fs, hadoop_conf, identity
-from hdl.errors import DeadlineError, HdlError
+from hdl.errors import DeadlineError, HdlError, SpecError
 from hdl.yarn.client.configured import Conf
 from hdl.yarn.client.interface import MASTER_VCORES, TYPE, Offer, Report, Submission, Unable, by_bytes, checked, unknown
 from hdl.yarn.client.protobuf import Malformed, Message
@@ -75,7 +75,8 @@ class Native:
         answer = self._call("a new application", "getNewApplication", {})
         most = answer.message(2)
         others = {each.text(1): each.number(2) for each in most.messages(3)}
-        return Offer(_id(answer.message(1)), most.number(1), most.number(2), others.get(GPU))
+        named = GPU in self._conf.getTrimmedStringCollection("yarn.resource-types")  # Java's client knows no others
+        return Offer(_id(answer.message(1)), most.number(1), most.number(2), others.get(GPU) if named else None)
 
     def has_queue(self, name: str) -> bool:
         with suppress(HdlError):  # for an unknown queue some schedulers raise, others return nothing
@@ -94,15 +95,25 @@ class Native:
         from hdl.yarn.client.submission import rejected
 
         doing = rejected(submission.settings)
-        self._call(doing, "submitApplication", {1: _context(submission)})
-        until = time.monotonic() + SETTLE_SECONDS
-        while (report := self.report(submission.application)).state in ("NEW", "NEW_SAVING", "SUBMITTED"):
+        request, report, until = {1: _context(submission)}, None, time.monotonic() + SETTLE_SECONDS
+        while True:
+            if report is None:  # or none again: YARN has restarted before it kept the application
+                self._call(doing, "submitApplication", request)
+            report = self._known(submission.application)
+            if report is not None and report.state not in ("NEW", "NEW_SAVING", "SUBMITTED"):
+                break
             if time.monotonic() > until:
-                raise DeadlineError(f"{doing}: it is {report.state.lower()} after {SETTLE_SECONDS:g} s")
+                state = report.state.lower() if report else "not known to YARN"
+                raise DeadlineError(f"{doing}: it is {state} after {SETTLE_SECONDS:g} s")
             time.sleep(LOOK_SECONDS)
         if report.state in ("FAILED", "KILLED"):  # in the words of Hadoop's client
             said = f"Failed to submit {submission.application} to YARN : {report.diagnostics}"
             raise java.error_of(doing, [("org.apache.hadoop.yarn.exceptions.YarnException", said)])
+
+    def _known(self, application: str) -> Report | None:
+        with suppress(SpecError):
+            return self.report(application)
+        return None
 
     def report(self, application: str) -> Report:
         return _report(self._about(application, "getApplicationReport", application).message(1))

@@ -110,8 +110,8 @@ def load_bridge() -> None:
 
 def started() -> bool:
     """Tell whether JPype's virtual machine runs in this process."""
-    running = getattr(sys.modules.get("jpype"), "isJVMStarted", None)  # not there while another thread imports it
-    return running is not None and bool(running())
+    runs = getattr(sys.modules.get("jpype"), "isJVMStarted", None)  # not there yet while another thread imports JPype
+    return runs is not None and bool(runs())
 
 
 def secure() -> bool:
