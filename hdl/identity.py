@@ -92,7 +92,8 @@ def submitter() -> str:
 def _java() -> Any:
     """Return what loads Java's classes, if JPype has started a virtual machine: only hdl.yarn starts one."""
     jpype = sys.modules.get("jpype")
-    return jpype.JClass if jpype and jpype.isJVMStarted() else None
+    runs = getattr(jpype, "isJVMStarted", None)  # not there yet while another thread imports it
+    return jpype.JClass if jpype and runs and runs() else None
 
 
 def _default() -> str:

@@ -1,12 +1,14 @@
 """Who we are to Hadoop, and where our home is: as a connection says, or in a container YARN."""
 
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from hdl import envpack, fs, identity, libhdfs
 from hdl.errors import SpecError
 from hdl.runners.hadoop import HadoopRunner
+from hdl.yarn.resource_manager import java
 
 
 @pytest.fixture
@@ -85,6 +87,12 @@ def test_java_that_runs_is_asked_itself(connection, monkeypatch):
     assert identity.home("hdfs://MyCluster/data") == "hdfs://MyCluster/home/eve"
     assert connection.asked == []
     assert identity.home("viewfs://company/data") == "viewfs://company/user/ada"  # of it the connection knows
+
+
+def test_a_jpype_that_another_thread_is_importing_has_started_no_java(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jpype", ModuleType("jpype"))
+    assert identity._java() is None
+    assert java.started() is False
 
 
 def test_the_environment_is_sent_to_that_home(connection, monkeypatch, tmp_path):

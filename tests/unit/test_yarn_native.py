@@ -1,14 +1,21 @@
 """YARN without Java, against a ResourceManager of the test's own: what is said, what is refused, what is lost."""
 
 import contextlib
+import json
 import os
 import socket
+import sys
+import threading
+import time
+import types
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hdl import hdfs_choice, identity, libhdfs
+from hdl.data import FileSplit
 from hdl.errors import DeadlineError, HdlError, SpecError, Unavailable
 from hdl.yarn.client import configured, connection, native, rpc, submission
 from hdl.yarn.client.interface import Offer, Submission, Unable
@@ -79,8 +86,13 @@ def described(**fields):
 
 
 def test_an_offer_names_application_and_the_largest_container(yarn, server):
-    assert yarn.offer() == Offer("application_1700000000000_0001", 4096, 4, 2)
+    assert yarn.offer() == Offer("application_1700000000000_0001", 4096, 4)
     assert server.users == ["ada"]
+
+
+def test_gpus_are_offered_where_the_configuration_here_names_them(server, conf):
+    conf(server.address, yarn_resource__types="fpga, yarn.io/gpu")
+    assert connection.client().offer().gpus == 2
 
 
 def test_a_submission_says_what_is_given_and_leaves_the_rest_to_the_queue(yarn, server):
@@ -117,6 +129,35 @@ def test_a_report_is_read(yarn, server):
     assert (report.diagnostics, report.url, report.attempt, report.tags) == ("a b", "", -1, ("a", "b"))
     assert report.started == 1.0
     assert yarn.applications() == [report]
+
+
+def test_where_blocks_are_is_asked_of_the_name_nodes_web_server_or_told_by_nobody(server, conf):
+    asked = []
+
+    class Web(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            blocks = [{"hosts": ["b", "a"]}, {"hosts": ["b"]}]
+            body = json.dumps({"BlockLocations": {"BlockLocation": blocks}} if "there" in self.path else {}).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Web) as web:
+        threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
+        conf(server.address, dfs_namenode_http__address=f"127.0.0.1:{web.server_port}")
+        yarn = connection.client()
+        here = [FileSplit("hdfs:///is there", 5, 7), FileSplit("hdfs://nn:8020/there", 0, 1)]
+        assert yarn.hosts(here) == ["a", "b"]
+        assert asked[0].startswith("/webhdfs/v1/is%20there?op=GETFILEBLOCKLOCATIONS&user.name=ada&offset=5&length=7")
+        for elsewhere in ("hdfs:///missing", "hdfs://other:8020/there"):
+            with pytest.raises(HdlError, match="blocks"):
+                yarn.hosts([FileSplit(elsewhere, 0, 1)])
+        web.shutdown()
+    assert yarn.native
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -192,6 +233,40 @@ def test_a_lost_answer_submits_once(yarn, server):
     assert yarn.native
 
 
+def test_an_application_that_a_restarting_yarn_has_not_kept_is_submitted_again(yarn, server):
+    real = server.submitApplication
+    server.submitApplication = lambda user, request: (
+        real(user, request) if server.calls.count("submitApplication") > 1 else {}
+    )
+    yarn.submit(described())
+    assert server.calls.count("submitApplication") == 2
+    assert list(server.contexts) == [NUMBER]
+
+
+def test_one_that_is_never_kept_is_given_up(yarn, server, monkeypatch):
+    monkeypatch.setattr(native, "SETTLE_SECONDS", 0.1)
+    server.submitApplication = lambda user, request: {}
+    with pytest.raises(DeadlineError, match=r"YARN rejected the application: .* it is not known to YARN after"):
+        yarn.submit(described())
+
+
+def test_a_call_that_is_interrupted_leaves_no_answer_to_the_next(yarn, server, monkeypatch):
+    """As Ctrl-C does to who follows a training, which is killed then."""
+    server.applications[NUMBER] = ["ada", "RUNNING", ""]
+    assert yarn.report(APP).state == "RUNNING"
+    received = rpc._received
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(rpc, "_received", received)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rpc, "_received", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        yarn.report(APP)
+    yarn.kill(APP)
+    assert server.applications[NUMBER][1] == "KILLED"
+
+
 def test_a_server_that_cuts_is_asked_again(yarn, server):
     server.before += [cut, cut]
     assert yarn.offer().memory == 4096
@@ -210,15 +285,40 @@ def test_one_that_restarts_at_the_same_address_is_found_again(yarn, server):
 def test_one_that_stays_away_is_given_up(yarn, server, monkeypatch):
     server.close()
     yarn._native._connection._patience = 0.2
-    with pytest.raises(DeadlineError, match=f"no answer from {server.address}"):
+    with pytest.raises(DeadlineError) as told:
         yarn.report(APP)
+    said = f"Call to {server.address} failed on connection exception: Connection refused"
+    assert str(told.value) == str(java.error_of(APP, [("java.net.ConnectException", said)]))
+    assert yarn.native
 
 
 def test_one_that_says_nothing_is_given_up(yarn, server, monkeypatch):
     monkeypatch.setattr(rpc, "CALL_SECONDS", 0.2)
-    server.getNewApplication = lambda user, request: __import__("time").sleep(1) or {}
-    with pytest.raises(DeadlineError, match="no answer from"):
+    server.getNewApplication = lambda user, request: time.sleep(1) or {}
+    with pytest.raises(DeadlineError, match=r"^a new application: "):
         yarn.offer()
+
+
+def test_a_server_that_asks_for_more_is_left_to_hadoops_client(yarn, server):
+    """It negotiates, by an answer to no call of ours; its words are long, or none of Hadoop's."""
+    asked = []
+
+    class Java:
+        def offer(self):
+            asked.append(1)
+            return "by java"
+
+    def negotiate(request):
+        body = encode({1: (1 << 32) - 33, 2: 0})
+        content = bytes([len(body)]) + body + bytes([2]) + encode({2: 1})
+        request.sendall(len(content).to_bytes(4, "big") + content)
+        raise OSError
+
+    yarn._java = Java()
+    server.before.append(negotiate)
+    assert yarn.offer() == "by java"
+    assert asked == [1]
+    assert "an answer to call" in yarn.why
 
 
 def test_a_standby_sends_on(conf, server):
@@ -268,6 +368,16 @@ def test_where_hdfs_needs_java_yarn_is_spoken_to_by_it_too(conf, server):
     served = conf(server.address)
     served.native, served.why = False, "hdfs-native is not installed"
     assert connection.shown()[1] == "HDFS needs Java: hdfs-native is not installed"
+
+
+def test_a_user_without_a_name_is_hadoops_to_know(conf, server, monkeypatch):
+    def nobody(number):
+        raise KeyError(number)
+
+    conf(server.address)
+    monkeypatch.delenv("HADOOP_USER_NAME")
+    monkeypatch.setattr(identity.pwd, "getpwuid", nobody)
+    assert connection.shown()[1] == "the operating system has no name for this user"
 
 
 def test_where_java_runs_already_it_is_used(conf, server, monkeypatch):
@@ -324,6 +434,12 @@ def test_who_we_are_is_asked_of_nobody(yarn, monkeypatch):
     assert libhdfs.before_java == [java.start]
 
 
+def test_java_does_not_run_while_another_thread_imports_its_bridge(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jpype", types.ModuleType("jpype"))
+    assert identity._java() is None
+    assert not java.started()
+
+
 @pytest.mark.parametrize(
     ("given", "place"),
     [({"yarn.resourcemanager.address": "h:1"}, ("h", 1)), ({"yarn.resourcemanager.address": "h"}, ("h", 8032)),
@@ -353,7 +469,6 @@ def test_any_bytes_are_a_message_or_malformed(content):
 def test_a_port_that_speaks_something_else_is_told():
     with socket.create_server(("127.0.0.1", 0)) as other:
         calls = rpc.Connection([other.getsockname()], "p", "ada", 0.1)
-        import threading
 
         def speak():
             taken, _ = other.accept()
@@ -362,7 +477,7 @@ def test_a_port_that_speaks_something_else_is_told():
                 taken.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         threading.Thread(target=speak, daemon=True).start()
-        with pytest.raises(HdlError, match="is it a ResourceManager's RPC port"):
+        with pytest.raises(Malformed, match=r"an answer of \d+ bytes"):
             calls.call("getNewApplication", {})
 
 

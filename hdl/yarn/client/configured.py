@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from hdl import hadoop_conf, identity, kerberos
 
-FILES = (*hadoop_conf.FILES, "yarn-site.xml")
+FILES = (*hadoop_conf.FILES, "yarn-site.xml", "resource-types.xml")
 NAME = re.compile(r"[A-Za-z0-9_][\w.-]*\$?", re.ASCII)  # of a user, of which no rule of Hadoop's makes another one
 # Settings that only Hadoop's client heeds.
 FOREIGN = ("yarn.client.failover-proxy-provider", "hadoop.socks.server", "hadoop.rpc.socket.factory.class.default")
@@ -61,6 +61,8 @@ def unfit(settings: Mapping[str, str]) -> str:
         return f"yarn-site.xml in {hadoop_conf.folder() or 'no folder'} does not say where the ResourceManager is"
     if name := next((name for name in FOREIGN if settings.get(name)), ""):
         return f"{name} is set"
-    if not NAME.fullmatch(identity.unproved()):
-        return f"{identity.unproved()!r} may be another name to Hadoop"
-    return ""
+    try:
+        user = identity.unproved()
+    except KeyError:
+        return "the operating system has no name for this user"
+    return "" if NAME.fullmatch(user) else f"{user!r} may be another name to Hadoop"

@@ -185,6 +185,20 @@ class Yarn(Protocol):
         """List the hosts that hold the blocks of pieces of files, those with most bytes first."""
 
 
+def by_bytes(held: Iterable[tuple[str, int]]) -> list[str]:
+    """List hosts by the bytes that they hold, most first, of pairs of a host and some bytes.
+
+    Examples
+    --------
+    >>> by_bytes([("b", 1), ("a", 2), ("b", 3)])
+    ['b', 'a']
+    """
+    sums: dict[str, int] = {}
+    for host, size in held:
+        sums[host] = sums.get(host, 0) + size
+    return sorted(sums, key=lambda host: (-sums[host], host))
+
+
 def checked(application: str) -> tuple[int, int]:
     """Read the two numbers of an application's id.
 

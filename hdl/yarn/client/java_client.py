@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hdl import timeline
-from hdl.yarn.client.interface import MASTER_VCORES, TYPE, Offer, Report, Submission, checked, unknown
+from hdl.yarn.client.interface import MASTER_VCORES, TYPE, Offer, Report, Submission, by_bytes, checked, unknown
 from hdl.yarn.names import GPU
 from hdl.yarn.resource_manager import java, listening
 
@@ -177,14 +177,15 @@ class Java:
 
     def hosts(self, splits: list[FileSplit]) -> list[str]:
         conf = self._conf
-        held: dict[str, int] = {}
+
+        def held(split: FileSplit) -> set[str]:
+            place = _path(split.path)
+            blocks = place.getFileSystem(conf).getFileBlockLocations(place, split.start, split.length)
+            return {str(host) for block in blocks for host in block.getHosts()}
+
         with java.call("the blocks of the data"):
-            for split in splits:
-                place = _path(split.path)
-                blocks = place.getFileSystem(conf).getFileBlockLocations(place, split.start, split.length)
-                for host in {str(host) for block in blocks for host in block.getHosts()}:
-                    held[host] = held.get(host, 0) + split.length
-        return sorted(held, key=lambda host: (-held[host], host))
+            return by_bytes((host, split.length) for split in splits for host in held(split))
+        raise AssertionError
 
     def preload(self) -> None:
         """Load a thousand classes and a configuration, which HDFS's client needs."""

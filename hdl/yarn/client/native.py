@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from hdl import fs, hadoop_conf, identity
-from hdl.errors import DeadlineError, HdlError
+from hdl.errors import DeadlineError, HdlError, SpecError
 from hdl.yarn.client.configured import Conf
-from hdl.yarn.client.interface import MASTER_VCORES, TYPE, Offer, Report, Submission, Unable, checked, unknown
+from hdl.yarn.client.interface import MASTER_VCORES, TYPE, Offer, Report, Submission, Unable, by_bytes, checked, unknown
 from hdl.yarn.client.protobuf import Malformed, Message
 from hdl.yarn.client.rpc import Connection, Refused
 from hdl.yarn.comm.tokens import to_tokens
@@ -75,7 +75,8 @@ class Native:
         answer = self._call("a new application", "getNewApplication", {})
         most = answer.message(2)
         others = {each.text(1): each.number(2) for each in most.messages(3)}
-        return Offer(_id(answer.message(1)), most.number(1), most.number(2), others.get(GPU))
+        named = GPU in self._conf.getTrimmedStringCollection("yarn.resource-types")  # Java's client knows no others
+        return Offer(_id(answer.message(1)), most.number(1), most.number(2), others.get(GPU) if named else None)
 
     def has_queue(self, name: str) -> bool:
         with suppress(HdlError):  # for an unknown queue some schedulers raise, others return nothing
@@ -94,15 +95,25 @@ class Native:
         from hdl.yarn.client.submission import rejected
 
         doing = rejected(submission.settings)
-        self._call(doing, "submitApplication", {1: _context(submission)})
-        until = time.monotonic() + SETTLE_SECONDS
-        while (report := self.report(submission.application)).state in ("NEW", "NEW_SAVING", "SUBMITTED"):
+        request, report, until = {1: _context(submission)}, None, time.monotonic() + SETTLE_SECONDS
+        while True:
+            if report is None:  # or none again: YARN has restarted before it kept the application
+                self._call(doing, "submitApplication", request)
+            report = self._known(submission.application)
+            if report is not None and report.state not in ("NEW", "NEW_SAVING", "SUBMITTED"):
+                break
             if time.monotonic() > until:
-                raise DeadlineError(f"{doing}: it is {report.state.lower()} after {SETTLE_SECONDS:g} s")
+                state = report.state.lower() if report else "not known to YARN"
+                raise DeadlineError(f"{doing}: it is {state} after {SETTLE_SECONDS:g} s")
             time.sleep(LOOK_SECONDS)
         if report.state in ("FAILED", "KILLED"):  # in the words of Hadoop's client
             said = f"Failed to submit {submission.application} to YARN : {report.diagnostics}"
             raise java.error_of(doing, [("org.apache.hadoop.yarn.exceptions.YarnException", said)])
+
+    def _known(self, application: str) -> Report | None:
+        with suppress(SpecError):
+            return self.report(application)
+        return None
 
     def report(self, application: str) -> Report:
         return _report(self._about(application, "getApplicationReport", application).message(1))
@@ -157,12 +168,8 @@ class Native:
             fs.remove(folder)
 
     def hosts(self, splits: list[FileSplit]) -> list[str]:
-        held: dict[str, int] = {}
         until = time.monotonic() + HOSTS_SECONDS
-        for split in splits:
-            for host in self._block_hosts(split, until):
-                held[host] = held.get(host, 0) + split.length
-        return sorted(held, key=lambda host: (-held[host], host))
+        return by_bytes((host, split.length) for split in splits for host in self._block_hosts(split, until))
 
     def _block_hosts(self, split: FileSplit, until: float) -> set[str]:
         """Ask the NameNode's web server, as hdfs-native does not tell; raises HdlError where that cannot be."""
@@ -190,22 +197,17 @@ class Native:
 
     def _about(self, application: str, method: str, doing: str) -> Message:
         stamp, number = checked(application)
-        try:
-            return self._connection.call(method, {1: {1: number, 2: stamp}})
-        except Refused as error:
-            if error.name == NOT_FOUND:
-                raise unknown(application) from None
-            raise _error(doing, error) from None
-        except (DeadlineError, Malformed) as error:
-            raise type(error)(f"{doing}: {error}") from None
+        return self._call(doing, method, {1: {1: number, 2: stamp}}, unknown(application))
 
-    def _call(self, doing: str, method: str, request: Mapping[int, Any]) -> Message:
+    def _call(self, doing: str, method: str, request: Mapping[int, Any], missing: HdlError | None = None) -> Message:
         try:
             return self._connection.call(method, request)
         except Refused as error:
+            if missing and error.name == NOT_FOUND:
+                raise missing from None
             raise _error(doing, error) from None
-        except (DeadlineError, Malformed) as error:
-            raise type(error)(f"{doing}: {error}") from None
+        except Malformed as error:
+            raise Unable(str(error)) from error
 
 
 @contextmanager

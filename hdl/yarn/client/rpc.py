@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hdl.errors import DeadlineError
 from hdl.yarn.client.protobuf import Malformed, Message, delimited, encode, read_varint, zigzag
 
 Address = tuple[str, int]
@@ -25,12 +24,13 @@ MOST_BYTES = 128 << 20  # of an answer, as Hadoop's ipc.maximum.response.length 
 VERSION, NO_PROOF = 9, 0
 PROTOCOL_BUFFERS, FIRST = 2, 0  # kinds of a call: how it is encoded, and that it is no part of another
 CONTEXT = -3  # number of the call that says who calls
-# What a server throws that is not the one to ask, or will be in a moment.
-ELSEWHERE = ("org.apache.hadoop.ipc.StandbyException", "org.apache.hadoop.ipc.RetriableException")
+SILENT, ABSENT = "java.net.SocketTimeoutException", "java.net.ConnectException"
+# After these another server is asked, or the same one in a moment.
+PASSING = (ABSENT, "org.apache.hadoop.ipc.StandbyException", "org.apache.hadoop.ipc.RetriableException")
 
 
 class Refused(Exception):
-    """A server has thrown an exception.
+    """A server has thrown an exception, or there is none to do so.
 
     Attributes
     ----------
@@ -69,30 +69,34 @@ class Connection:
         Raises
         ------
         Refused
-            The server throws an exception.
-        DeadlineError
-            No server answers.
+            The server throws an exception, or as Java's: none answers.
         Malformed
-            One answers that does not speak Hadoop's RPC.
+            One answers that does not speak Hadoop's RPC as it is understood here.
         """
         with self._lock:
             until, tried = time.monotonic() + self._patience, 0
             while True:
                 try:
                     return self._call(method, request)
-                except (OSError, Refused, Malformed) as error:
+                except (OSError, Refused) as error:
                     self.close()
-                    lasting = isinstance(error, Malformed) or (
-                        isinstance(error, Refused) and error.name not in ELSEWHERE
-                    )
-                    if lasting:
-                        raise
-                    if isinstance(error, TimeoutError) or time.monotonic() > until:
-                        raise DeadlineError(f"no answer from {self._where()}: {error}") from None
+                    failed = error if isinstance(error, Refused) else self._unanswered(error)
+                    passing = failed.name in PASSING
+                    if not passing or time.monotonic() > until:
+                        raise failed from None
+                except BaseException:  # in the middle of an answer, which the next call would take for its own
+                    self.close()
+                    raise
                 self._addresses.append(self._addresses.pop(0))
                 tried += 1
                 if tried % len(self._addresses) == 0:
                     time.sleep(AGAIN_SECONDS)
+
+    def _unanswered(self, error: OSError) -> Refused:
+        if isinstance(error, TimeoutError):
+            return Refused(SILENT, f"{CALL_SECONDS:g} s timeout while waiting for {self._where()}")
+        said = error.strerror or error
+        return Refused(ABSENT, f"Call to {self._where()} failed on connection exception: {said}")
 
     def close(self) -> None:
         """Close the connection; the next call makes another one."""
@@ -109,7 +113,7 @@ class Connection:
         until = time.monotonic() + CALL_SECONDS
         (length,) = struct.unpack(">I", _received(connected, 4, until))
         if length > MOST_BYTES:
-            raise Malformed(f"{self._where()}: an answer of {length} bytes; is it a ResourceManager's RPC port?")
+            raise Malformed(f"{self._where()}: an answer of {length} bytes")
         answer = _received(connected, length, until)
         header, at = _piece(answer, 0)
         told = Message(header)
@@ -120,7 +124,10 @@ class Connection:
         return Message(_piece(answer, at)[0])
 
     def _connect(self) -> socket.socket:
-        connected = socket.create_connection(self._addresses[0], timeout=CONNECT_SECONDS)
+        try:
+            connected = socket.create_connection(self._addresses[0], timeout=CONNECT_SECONDS)
+        except TimeoutError:  # nothing was asked yet: another server may be
+            raise ConnectionError("it does not take the connection") from None
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             who = {2: {1: self._user}, 3: self._protocol}

@@ -110,8 +110,8 @@ def load_bridge() -> None:
 
 def started() -> bool:
     """Tell whether JPype's virtual machine runs in this process."""
-    jpype = sys.modules.get("jpype")
-    return jpype is not None and bool(jpype.isJVMStarted())
+    runs = getattr(sys.modules.get("jpype"), "isJVMStarted", None)  # not there yet while another thread imports JPype
+    return runs is not None and bool(runs())
 
 
 def secure() -> bool:
