@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from hdl import quick, session
-from hdl.errors import HdlError, Interrupted, SessionEnded, SpecError, WorkerError
-from hdl.session import places
+from hdl.errors import HdlError, SpecError, WorkerError
+from hdl.session import orders, places
 from hdl.session.beside import Beside
 from hdl.session.client import SHOWN
 from hdl.session.command import Command, as_of
@@ -31,8 +31,6 @@ from hdl.session.command import Command, as_of
 WARM = ("hdl.cli.train", "hdl.driver", "hdl.report.gather", "hdl.importance", "matplotlib.figure")  # imported early
 CHECK_SECONDS = 1.0  # between two looks whether the session has been idle for too long
 BESIDE = (["search"],)  # commands that need no process that is warm, and go on for long
-TELL_SECONDS = 60.0  # that a search has to take what it is told
-LONGEST = 1 << 14  # characters of an error's message that are told to a search
 
 
 class Server:
@@ -45,6 +43,13 @@ class Server:
     record : dict
         What the session is: see `starting`.
     workers : LocalWorkers or alike
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether the session is to end.
+    ended : str
+        Why it has, if nobody wanted that.
     """
 
     def __init__(self, own: Path, record: dict[str, Any], workers: Any):
@@ -55,10 +60,10 @@ class Server:
         self._queued: list[Command] = []
         self._running: Command | None = None
         self._beside: list[Beside] = []
-        self._interruptible = self._stopped = False
+        self._interruptible = self.stopped = False
         self._done, self._fits, self._since = 0, 0, time.time()
         self._main = threading.main_thread().ident or 0
-        self.ended = ""  # why it ended, if nobody wanted that
+        self.ended = ""
 
     def run(self) -> None:
         """Carry out commands, until the end of the session."""
@@ -68,7 +73,7 @@ class Server:
         for name in WARM:
             with suppress(ImportError):  # matplotlib is optional
                 importlib.import_module(name)
-        while not self._stopped:
+        while not self.stopped:
             try:
                 command = self._waiting.get(timeout=CHECK_SECONDS)
             except queue.Empty:
@@ -88,7 +93,7 @@ class Server:
             self.workers.look()
         except HdlError as error:
             self.ended = getattr(self.workers, "over", "") or f"{error}"
-            self._stopped = True
+            self.stopped = True
             print(f"the session ends: {self.ended}", flush=True)
 
     def _end(self) -> None:
@@ -162,7 +167,7 @@ class Server:
             raise KeyboardInterrupt
 
     def _stop(self) -> None:
-        self._stopped = True
+        self.stopped = True
         self._waiting.put(None)
         if self._interruptible:
             signal.pthread_kill(self._main, signal.SIGINT)
@@ -189,7 +194,7 @@ class Server:
                         command = Command(channel, fields, files)
                         (self._begin_beside if command.args[:1] in BESIDE else self._enqueue)(command)
                     elif fields["do"] in ("train", "fit") and command is None:
-                        return self._work(channel, fields)
+                        return orders.carry_out(self, channel, fields)
                     elif fields["do"] == "forget":
                         self.workers.forget(str(fields["folder"]))
                         places.send(channel, {"forgotten": fields["folder"]})
@@ -236,51 +241,8 @@ class Server:
         beside.command.answer({"status": status if status >= 0 else 128 - status})
         beside.command.close()
 
-    def _work(self, channel: socket.socket, fields: dict[str, Any]) -> None:
-        """Have the workers train what a search beside or an estimator's fit asks for, and tell it what happens."""
-        from hdl import told, trial
-        from hdl.runners.messages import error_fields
-
-        channel.settimeout(TELL_SECONDS)
-
-        def notify(event: Any) -> None:
-            if plain := told.event_fields(event):
-                places.send(channel, {"event": plain})
-
-        def wanted() -> bool:
-            return not (self._stopped and not self.ended) and not places.gone(channel)
-
-        def trained() -> dict[str, Any]:
-            job = trial.job_of(fields["job"])
-            if fields["whole"]:
-                return trial.outcome_fields(self.workers.train_whole(job, notify, wanted))
-            place = str(fields["folder"]), int(fields["umask"])
-            return trial.outcome_fields(self.workers.train(job, notify, wanted, *place))
-
-        def fitted() -> dict[str, Any]:
-            try:
-                with self._counted():
-                    self.workers.fit(str(fields["order"]), wanted)
-            except (KeyboardInterrupt, Interrupted):
-                if not self._stopped:
-                    raise KeyboardInterrupt from None
-                ended = {**self.record, "ended": self.ended or "it was stopped"}
-                raise SessionEnded(places.died(self.record["name"], ended)) from None
-            return {}
-
-        try:
-            places.send(channel, {"outcome": fitted() if fields["do"] == "fit" else trained()})
-        except KeyboardInterrupt:  # whoever asked is gone, or the session ends
-            return
-        except OSError as error:
-            if not isinstance(error, HdlError):  # nobody takes what is told
-                return
-            places.send(channel, {"error": error_fields(error, LONGEST)})
-        except Exception as error:
-            places.send(channel, {"error": error_fields(error, LONGEST)})
-
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def counted(self) -> Iterator[None]:
         """Count a fit, while which the session is not idle."""
         with self._lock:
             self._fits += 1
