@@ -126,7 +126,10 @@ class Fits:
         """Have one of the session's workers carry an order out, when its turn comes."""
         path = self._folder / f"{next(self._numbers)}.order"
         made = Path(made_at(str(path)))
-        write(path, [order.pack()])
+        content = [order.pack()]
+        with self._lock:
+            self._check()
+            write(path, content)
         while not self._slots.acquire(timeout=LOOK_SECONDS):
             self._check()
         try:
@@ -134,10 +137,10 @@ class Fits:
             remote.work(self.session, {"do": "fit", "order": str(path)}, lambda: not self._closed)
         finally:
             self._slots.release()
-        content = made.read_bytes()
+        found = made.read_bytes()
         for each in (path, made):
             each.unlink(missing_ok=True)
-        return Made.unpack(content)
+        return Made.unpack(found)
 
     def _check(self) -> None:
         """Refuse what comes after the end."""
@@ -151,10 +154,15 @@ class Fits:
     def close(self) -> None:
         """End, and remove all files."""
         self.abort()
-        if self._folder.exists():
-            with suppress(HdlError):  # where the session has died, copies go with the application
-                client.ask(self.session, "forget", folder=self._folder.name)
-            shutil.rmtree(self._folder, ignore_errors=True)
+        over = self._folder.with_name(f"{self._folder.name}-over")
+        with self._lock:  # nobody here writes
+            try:
+                self._folder.rename(over)  # and no worker writes into it while it is emptied
+            except FileNotFoundError:
+                return
+        with suppress(HdlError):  # where the session has died, copies go with the application
+            client.ask(self.session, "forget", folder=self._folder.name)
+        shutil.rmtree(over, ignore_errors=True)
 
 
 def _sweep(own: Path) -> None:
