@@ -127,6 +127,8 @@ def main(args: Sequence[str] | None = None) -> None:
     # A thread of Java that calls Python, as JPype's own that clears references does, or returns to it, is ended by a
     # Python that is ending, and the C++ code between the two then aborts the process.
     if not {"jpype", "hdl.yarn.client.connection"} & sys.modules.keys():  # the latter's thread may be starting it
+        if not quick.begun:  # a program that is not hdl's has more to do
+            sys.exit(status)
         atexit._run_exitfuncs()
     quick.leave(status)  # Python would take down module after module for longer than a small command takes
 

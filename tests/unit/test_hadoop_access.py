@@ -132,12 +132,16 @@ def test_who_we_are_there(monkeypatch):
     assert late["user on the cluster"].fix == "no answer within 60 s"
 
 
-def test_what_the_process_prints_is_read(monkeypatch, capsys):
+def test_what_the_process_prints_is_read(monkeypatch, capsys, tmp_path):
+    (tmp_path / "yarn-site.xml").touch()
+    monkeypatch.setattr(hadoop_access.hadoop_conf, "folder", lambda: str(tmp_path))
     monkeypatch.setattr(os, "_exit", lambda status: None)
     monkeypatch.setattr(hadoop_access.hdfs_choice, "shown", lambda root: ("libhdfs", "no reason"))
+    monkeypatch.setattr(hadoop_access.connection, "shown", lambda: ("YarnClient", "HDL_YARN=java is set"))
     monkeypatch.setattr(hadoop_access.fs, "exists", lambda path: path == "hdfs:///")
     monkeypatch.setattr(hadoop_access.identity, "home", lambda root: "hdfs:///user/eve")
     hadoop_access.reach("hdfs:///")
     said = json.loads(capsys.readouterr().out)
-    assert said == {"HDFS client": "libhdfs", "hdfs-native": "not used: no reason", "home": "hdfs:///user/eve",
+    assert said == {"HDFS client": "libhdfs", "hdfs-native": "not used: no reason", "YARN client": "YarnClient",
+                    "YARN without Java": "not used: HDL_YARN=java is set", "home": "hdfs:///user/eve",
                     "user": "eve", "there": False}  # fmt: skip

@@ -82,12 +82,15 @@ def test_java_starts_early_for_those_who_need_it_and_are_known(words, expected):
 
 def test_garbage_is_looked_for_less_often(monkeypatch):
     monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "of the user")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    monkeypatch.setattr(quick, "begun", False)
     before = gc.get_threshold()
     try:
         quick.begin()
         assert gc.isenabled()
         assert gc.get_threshold()[0] == quick.OBJECTS
         assert os.environ["PYDANTIC_DISABLE_PLUGINS"] == "of the user"
+        assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
     finally:
         gc.set_threshold(*before)
 
@@ -96,7 +99,7 @@ def test_garbage_is_looked_for_less_often(monkeypatch):
 def test_a_command_ends_at_once_but_for_what_is_to_be_done_at_the_end(words, status):
     """Neither what was printed nor what was registered is lost, though Python does not take its modules down."""
     code = (
-        "import atexit, sys\nfrom hdl import cli\n"
+        "import atexit, sys\nfrom hdl import cli, quick\nquick.begin()\n"
         "atexit.register(print, 'registered')\n"
         f"class Down:\n    def __del__(self):\n        print('taken down')\nlives = Down()\ncli.main({words!r})"
     )
@@ -104,6 +107,12 @@ def test_a_command_ends_at_once_but_for_what_is_to_be_done_at_the_end(words, sta
     assert done.returncode == status
     assert done.stdout.splitlines()[-1] == "registered"
     assert ("hdl 0." in done.stdout) == (status == 0)
+
+
+def test_a_program_that_gives_a_command_goes_on_after_it():
+    code = "from hdl import cli\ntry:\n    cli.main(['--version'])\nexcept SystemExit:\n    print('goes on')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "goes on"
 
 
 def test_a_program_of_hdl_makes_arrays_of_arrow_without_pandas():

@@ -182,7 +182,7 @@ def categories(text: Any, missing: Sequence[str] = MISSING, codes: bool = False)
     if pc.any(truth).as_py():
         levels = pc.if_else(truth, pc.utf8_lower(levels), levels)
     if codes:
-        levels = pc.replace_substring_regex(levels, r"^(-?(?:0|[1-9][0-9]*))\.0+$", r"\1")
+        levels = pc.replace_substring_regex(levels, r"^(-?(?:0|[1-9][0-9]*))\.0*$", r"\1")
     indices = text.indices
     if levels.null_count or len(distinct := pc.unique(levels)) < len(levels):
         distinct = pc.unique(levels.drop_null())
