@@ -12,7 +12,7 @@ import io
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hdl import hadoop_conf, java_errors
@@ -53,16 +53,16 @@ def client(path: str) -> Chosen:
         return _chosen[key]
 
 
-def forced() -> str:
-    """Return the client that HDL_HDFS forces, empty for none.
+def forced(variable: str = VARIABLE, clients: Sequence[str] = (NATIVE, LIBHDFS)) -> str:
+    """Return the client that an environment variable forces, empty for none.
 
     Raises
     ------
     SpecError
     """
-    given = os.environ.get(VARIABLE, "")
-    if given not in ("", NATIVE, LIBHDFS):
-        raise SpecError(f"{VARIABLE}={given}: expected {NATIVE} or {LIBHDFS}, or unset")
+    given = os.environ.get(variable, "")
+    if given not in ("", *clients):
+        raise SpecError(f"{variable}={given}: expected {' or '.join(clients)}, or unset")
     return given
 
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from hdl import hadoop_conf, identity, timeline
-from hdl.errors import HdlError, SpecError, Unavailable
+from hdl.errors import HdlError, Unavailable
 from hdl.yarn.client import configured, java_client
 from hdl.yarn.client.interface import Offer, Report, Submission, Unable, Yarn
 from hdl.yarn.resource_manager import java
@@ -50,19 +50,6 @@ def asked_for(words: Sequence[str]) -> bool:
     if not words or words[0] not in COMMANDS or any(name in WAIT for name in names):
         return False
     return "--runner=yarn" in words or ("--runner", "yarn") in pairwise(words)
-
-
-def forced() -> str:
-    """Return the client that HDL_YARN forces, empty for none.
-
-    Raises
-    ------
-    SpecError
-    """
-    given = os.environ.get(VARIABLE, "")
-    if given not in ("", NATIVE, JAVA):
-        raise SpecError(f"{VARIABLE}={given}: expected {NATIVE} or {JAVA}, or unset")
-    return given
 
 
 def warm() -> None:
@@ -166,9 +153,11 @@ class Chosen:
     """
 
     def __init__(self) -> None:
+        from hdl import hdfs_choice  # late: the choice is made before most of hdl is there
+
         self._java, self.why = java_client.Java(lambda: connect()), ""
         self._native: Yarn | None = None
-        given = forced()
+        given = hdfs_choice.forced(VARIABLE, (NATIVE, JAVA))
         try:
             self._native = _tried(given)
         except Unable as error:
