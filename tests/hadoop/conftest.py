@@ -88,6 +88,14 @@ def folder(cluster, request):
     fs.remove(path)
 
 
+@pytest.fixture
+def data(folder):
+    """A CSV on HDFS, of a few samples."""
+    from tests.hadoop.runners import put_csv
+
+    return put_csv(f"{folder}/data")
+
+
 @pytest.fixture(scope="session")
 def packed(pytestconfig):
     """The packed environment, here."""

@@ -13,7 +13,7 @@ import pytest
 
 from hdl.driver import Round, Started
 from hdl.runners.base import Replaced
-from tests.hadoop.runners import QUIET, RUNNERS, local, put_csv, signatures, train
+from tests.hadoop.runners import QUIET, RUNNERS, local, signatures, train
 
 pytestmark = pytest.mark.full
 FIELDS = {"epochs": 1, "optimizer": "momentum"}
@@ -22,11 +22,6 @@ LONG = {
     "net": "0-256-256-0", "epochs": 20000, "sync": {"every": 20000}, "optimizer": {"name": "sgd", "lr": 0.01},
 }  # fmt: skip
 OFTEN = {"mapreduce.task.progress-report.interval": 500}
-
-
-@pytest.fixture
-def data(cluster, folder):
-    return put_csv(f"{folder}/data")
 
 
 class Midway(threading.Thread):

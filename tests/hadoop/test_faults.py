@@ -14,15 +14,10 @@ from hdl.driver import Round, Started
 from hdl.errors import Fenced, TableError
 from hdl.runners.base import Replaced
 from hdl.table import Table
-from tests.hadoop.runners import QUIET, RUNNERS, local, put_csv, signatures, train
+from tests.hadoop.runners import QUIET, RUNNERS, local, signatures, train
 
 pytestmark = pytest.mark.full
 FIELDS = {"epochs": 2, "optimizer": "momentum"}
-
-
-@pytest.fixture
-def data(cluster, folder):
-    return put_csv(f"{folder}/data")
 
 
 @pytest.fixture

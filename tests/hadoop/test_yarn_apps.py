@@ -17,19 +17,11 @@ pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 
 from hdl import fs
 from hdl.table import Table
-from tests.hadoop.runners import put_csv
 from tests.hadoop.secure import SLOW
-from tests.hadoop.yarn_jobs import get, report
+from tests.hadoop.yarn_jobs import HDL, SMALL, get, report
 
-HDL = [sys.executable, "-m", "hdl"]
 YARN = ["--runner", "yarn", "--workers", "2", "--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3"]
-SMALL = ["--worker-memory", "512m", "--master-memory", "640m"]
 LONG = ["--epochs", "200000"]
-
-
-@pytest.fixture
-def data(cluster, folder):
-    return put_csv(f"{folder}/data")
 
 
 @pytest.fixture(autouse=True)

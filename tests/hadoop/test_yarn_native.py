@@ -8,10 +8,8 @@ import pytest
 pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
 pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 
-from tests.hadoop.runners import put_csv
-from tests.hadoop.yarn_jobs import SMALL, report
+from tests.hadoop.yarn_jobs import HDL, SMALL, report
 
-HDL = [sys.executable, "-m", "hdl"]
 # Whether a Java virtual machine came up is said at the end of the command, which then leaves as ever.
 SEEN = """
 import sys
@@ -30,11 +28,6 @@ main()
 YARN = ["--runner", "yarn", "--workers", "2", "--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3", *SMALL]
 SAID_BY_BOTH = ["priority", "queue", "user", "applicationType", "applicationTags", "appNodeLabelExpression",
                 "amNodeLabelExpression", "unmanagedApplication", "finalStatus"]  # fmt: skip
-
-
-@pytest.fixture
-def data(cluster, folder):
-    return put_csv(f"{folder}/data")
 
 
 @pytest.fixture(autouse=True)

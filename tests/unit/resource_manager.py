@@ -1,12 +1,22 @@
-"""A ResourceManager of the test's own that speaks Hadoop's RPC, in threads of this process."""
+"""A ResourceManager of the test's own that speaks Hadoop's RPC, in threads of this process; fixtures that use it."""
 
+import os
 import socketserver
 import struct
 import threading
 
+import pytest
+
+from hdl import hdfs_choice, identity, libhdfs
+from hdl.yarn.client import connection, rpc
+from hdl.yarn.client.interface import Submission
 from hdl.yarn.client.protobuf import Message, delimited, encode
 from hdl.yarn.client.rpc import _piece, _received
+from hdl.yarn.resource_manager import java
+from hdl.yarn.settings import Settings
 
+APP = "application_1700000000000_0007"
+NUMBER = 7
 EXCEPTIONS = "org.apache.hadoop.yarn.exceptions"
 FOREVER = 1e8  # a monotonic time that never comes
 STATES = {"SUBMITTED": 3, "ACCEPTED": 4, "RUNNING": 5, "FINISHED": 6, "FAILED": 7, "KILLED": 8}
@@ -120,3 +130,56 @@ class Calls(socketserver.BaseRequestHandler):
             parts = [encode({1: self.number, 2: 1, 4: error.args[0], 5: error.args[1]})]
         body = b"".join(map(delimited, parts))
         self.request.sendall(struct.pack(">I", len(body)) + body)
+
+
+@pytest.fixture
+def server():
+    server = ResourceManager()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def conf(monkeypatch, tmp_path):
+    """A function that writes a configuration folder and makes it ours; the HDFS is taken for one that needs no Java."""
+    for name in [*os.environ]:
+        if name.startswith(("HADOOP_", "HDL_YARN", "HDL_HDFS")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
+    monkeypatch.setenv("HADOOP_USER_NAME", "ada")
+    monkeypatch.setattr(connection, "_chosen", {})
+    monkeypatch.setattr(identity, "_prefix", None)
+    monkeypatch.setattr(libhdfs, "before_java", [])
+    monkeypatch.setattr(java, "started", lambda: False)
+    monkeypatch.setattr(rpc, "AGAIN_SECONDS", 0.01)
+    served = type("Chosen", (), {"native": True, "why": ""})()
+    monkeypatch.setattr(hdfs_choice, "client", lambda path: served)
+
+    def write(address, **more):
+        given = {"fs.defaultFS": "hdfs://nn:8020", "yarn.resourcemanager.address": address}
+        given |= {name.replace("__", "-").replace("_", "."): value for name, value in more.items()}
+        row = "<property><name>{}</name><value>{}</value></property>"
+        rows = "".join(row.format(*each) for each in given.items() if each[1] is not None)
+        (tmp_path / "core-site.xml").write_text(f"<configuration>{rows}</configuration>")
+        return served
+
+    return write
+
+
+@pytest.fixture
+def yarn(server, conf):
+    conf(server.address)
+    chosen = connection.client()
+    assert chosen.native
+    return chosen
+
+
+def described(**fields):
+    environment = {"path": "hdfs://MyCluster/env/1.tar.gz", "size": 9, "time": 1700000000123}
+    keytab = {"path": "hdfs://nn:9000/k", "size": 1, "time": 2}
+    files = {
+        "hdl-env": {**environment, "archive": True, "shared": True},
+        "hdl.keytab": {**keytab, "archive": False, "shared": False},
+    }
+    settings = Settings.make(**{"name": "n", "attempts": 3, "tags": ("x", "y"), "view_acl": "bob", **fields})
+    return Submission(APP, settings, "exec python", {"A": "1", "B": ""}, files, {"k": b"\0secret"})
